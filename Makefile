@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# xdp-throttle: everything is built under build/. `make help` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CC ?= gcc
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+V ?= 0
+SAN ?=
+T ?=
+N ?=
+
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+B := build
+
+# --- flags ------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes $(if $(CI),-Werror)
+PACKAGES := libbpf libxdp yaml-0.1
+CFLAGS ?= -O2 -g
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -I$B $(CFLAGS) \
+	-DTHR_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+LIBS = $(shell pkg-config --libs $(PACKAGES))
+BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
+	-I/usr/include/$(shell $(CC) -print-multiarch)
+VERSION := 0.1.0
+
+# --- what there is ----------------------------------------------------------
+
+USER_SRC := $(wildcard user/core/*.c user/config/*.c user/control/*.c user/cli/*.c)
+USER_OBJ := $(USER_SRC:%.c=$B/%.o)
+UNIT := $(patsubst tests/unit/%.c,$B/tests/unit/%,$(wildcard tests/unit/*.c))
+BPF_TESTS := $(patsubst tests/bpf/test_%.c,$B/tests/bpf/test_%,$(wildcard tests/bpf/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$B/tests/fuzz/fuzz_%,$(wildcard tests/fuzz/fuzz_*.c))
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$B/%.o)
+TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(wildcard scripts/tools/*.c))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all demo test check bench bench-packet fuzz install clean help deps
+.DEFAULT_GOAL := all
+
+all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
+
+# Packages are looked for once, and again when the list of them changes.
+deps: $B/.deps
+$B/.deps: scripts/install-deps.sh
+	@mkdir -p $B
+	@scripts/install-deps.sh
+	@touch $@
+
+# Objects are rebuilt when the flags change.
+$B/.flags: force | deps
+	@mkdir -p $B
+	@echo '$(CC) $(CLANG) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CLANG) $(ALL_CFLAGS)' > $@
+.PHONY: force
+
+# --- BPF --------------------------------------------------------------------
+
+$B/%.bpf.o: bpf/%.bpf.c $B/.flags
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$B/tests/%.bpf.o: tests/%.bpf.c $B/.flags
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$B/tools/%.bpf.o: scripts/tools/%.bpf.c $B/.flags
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+%.skel.h: %.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst .,_,$(basename $(notdir $*)))_bpf > $@ 2>$B/skel.log || { cat $B/skel.log >&2; exit 1; }
+
+# --- C ----------------------------------------------------------------------
+
+$B/%.o: %.c $B/.flags | $B/xdp_throttle.skel.h
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+$B/xdp-throttle: $B/user/main.o $(USER_OBJ)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
+
+# --- tests ------------------------------------------------------------------
+
+TEST_CFLAGS := -Werror=unused-function -Itests -Ibpf
+$B/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
+
+$B/tests/unit/%: $B/tests/unit/%.o $(USER_OBJ) $(SUPPORT_OBJ)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+$B/tests/bpf/test_%: $B/tests/bpf/test_%.o $(USER_OBJ) $(SUPPORT_OBJ)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
+
+# Fuzzers are one clang command each: every source of theirs is instrumented.
+$B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/%,$(USER_SRC)) $B/.flags
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)$(CLANG) -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -Itests -Ibpf -g -O1 \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		$(filter %.c,$^) -lyaml -o $@
+
+test: all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $B/tests/bpf/mock_clock.bpf.o ## every test; one: make test T=unit/bucket N='refill_*'
+	@B=$B tests/run.sh '$(T)' '$(N)'
+
+# --- tools, demo, bench -----------------------------------------------------
+
+$B/tools/%: $B/scripts/tools/%.o $(USER_OBJ) $(SUPPORT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
+-include $(wildcard scripts/tools/rules.mk)
+
+demo: all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
+	@B=$B scripts/demo.sh
+
+bench: bench-packet ## every bench
+bench-packet: all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root)
+	@B=$B scripts/bench/packet.sh
+
+# --- housekeeping -----------------------------------------------------------
+
+check: all ## formatting, linters, include directions, the example configuration
+	@B=$B scripts/check.sh
+
+install: all ## DESTDIR= PREFIX=
+	install -D -m 755 $B/xdp-throttle $(DESTDIR)$(PREFIX)/sbin/xdp-throttle
+	install -D -m 644 $B/xdp_throttle.bpf.o $(DESTDIR)$(PREFIX)/lib/xdp-throttle/xdp_throttle.bpf.o
+	install -D -m 644 configs/xdp-throttle.yaml $(DESTDIR)$(PREFIX)/share/doc/xdp-throttle/xdp-throttle.yaml
+	install -D -m 644 docs/xdp-throttle.8 $(DESTDIR)$(PREFIX)/share/man/man8/xdp-throttle.8
+	install -D -m 644 docs/xdp-throttle.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/xdp-throttle.yaml.5
+
+clean: ## remove build/
+	rm -rf $B
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+-include $(shell [ -d $B ] && find $B -name '*.d')

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the XDP program and user space share: the keys and values of the maps.
+ *
+ * Tables are kept twice, in slot 0 and slot 1 of every map that holds a table.
+ * User space writes the slot that is not in use and then stores
+ * thr_config.active, one aligned word: a packet reads that word once and sees
+ * all of the old tables or all of the new ones. Buckets and counters are not
+ * tables; they stay.
+ *
+ * All-zero maps mean: pass everything, count it.
+ */
+#ifndef THR_ABI_H
+#define THR_ABI_H
+
+#include <linux/types.h>
+
+/* Raised with every change to this file that another version cannot read. */
+#define THR_ABI_VERSION 1
+
+#define THR_SLOTS 2
+#define THR_SERVICES_MAX 255	   /* service 0 is every port that no service names */
+#define THR_POLICIES_MAX 16384	   /* distinct limits in one table */
+#define THR_SOURCES_MAX (1U << 19) /* source prefixes in one table */
+#define THR_BUCKETS_MAX (1U << 18)
+#define THR_ROUTES_MAX 4096 /* per CPU */
+
+/* What a limit counts. */
+enum thr_kind { THR_CONNECTIONS, THR_PACKETS, THR_BYTES, THR_KINDS };
+
+enum thr_action {
+	THR_ACTION_OFF, /* no table was applied yet */
+	THR_ACTION_ENFORCE,
+	THR_ACTION_MONITOR, /* count what would drop, drop nothing */
+};
+
+/* --- thr_config: array of one --- */
+
+enum thr_flag {
+	THR_DROP_MALFORMED = 1 << 0, /* reasons of the UNPARSED part drop */
+	THR_DROP_FRAGMENTS = 1 << 1, /* fragments after the first drop */
+	/* Which levels of the summary have prefixes; see thr_summary. */
+	THR_SOURCES_V4 = 1 << 2,
+	THR_SOURCES_V6_SHORT = 1 << 3, /* under /32 */
+	THR_SOURCES_V6_32 = 1 << 4,    /* /32 to /47 */
+	THR_SOURCES_V6_48 = 1 << 5,    /* /48 and longer */
+};
+#define THR_SOURCES_V6 (THR_SOURCES_V6_SHORT | THR_SOURCES_V6_32 | THR_SOURCES_V6_48)
+#define THR_SOURCES_ANY (THR_SOURCES_V4 | THR_SOURCES_V6)
+
+struct thr_settings {
+	__u32 action;		  /* enum thr_action */
+	__u32 kinds;		  /* bit per enum thr_kind that some limit of this table has */
+	__u32 flags;		  /* enum thr_flag */
+	__u32 generation;	  /* of this table, never twice in a row the same */
+	__be64 v6_source_mask[2]; /* the part of an IPv6 address that is one source */
+};
+
+struct thr_live {
+	__u32 version;	   /* THR_ABI_VERSION; 0 until a table was applied */
+	__u32 active;	   /* the slot that is in force */
+	__u64 clock_slack; /* ticks by which the coarse clock may be behind; 0: do not use it */
+	struct thr_settings slot[THR_SLOTS];
+};
+_Static_assert(sizeof(struct thr_settings) == 32, "thr_settings is an ABI");
+_Static_assert(sizeof(struct thr_live) == 80, "thr_live is an ABI");
+
+/* --- thr_policies: array, slot * THR_POLICIES_MAX + index --- */
+
+/*
+ * Whose bucket a limit charges. A bucket belongs to one limit and one source:
+ * the default and each service have a bucket for each source; a source prefix
+ * has one for each source in it, over all services; a shared prefix and a tier
+ * have one for the whole prefix.
+ */
+#define THR_SCOPE_SERVICE 0x000000u /* | service; 0 is the default */
+#define THR_SCOPE_PREFIX 0x010000u
+#define THR_SCOPE_SHARED 0x020000u /* | address bits << 8 */
+#define THR_SCOPE_TIER 0x040000u   /* | address bits << 8 | service */
+#define THR_SCOPE_WIDE (THR_SCOPE_SHARED | THR_SCOPE_TIER)
+#define THR_SCOPE_BITS(scope) ((scope) >> 8 & 0xff)
+
+struct thr_limit {
+	__u64 interval; /* of one token, 2^-20 ns (thr_bucket_interval()); 0: no limit */
+	__u64 window;	/* ticks that a burst takes to come back */
+	__u64 rate;	/* tokens in per_s seconds, and */
+	__u64 burst;	/* tokens of a full bucket: as the user wrote them */
+	__u32 per_s;
+	__u32 scope; /* THR_SCOPE_* */
+};
+
+/* Index 0 is the default, 1 to THR_SERVICES_MAX are the services (what a source
+ * gets there where no prefix says otherwise); the rest follow in any order. */
+#define THR_POLICY_FIRST_FREE (THR_SERVICES_MAX + 1)
+
+struct thr_policy {
+	struct thr_limit limit[THR_KINDS];
+	__u32 tier[2]; /* of a service: index of the limits of each IPv4 and IPv6 prefix; 0: none */
+};
+_Static_assert(sizeof(struct thr_limit) == 40, "thr_limit is an ABI");
+_Static_assert(sizeof(struct thr_policy) == 128, "thr_policy is an ABI");
+
+/* --- thr_services: array, slot * (THR_SERVICES_MAX + 1) + service --- */
+
+/* For user space, which reads the tables back before it changes them. */
+struct thr_service {
+	char name[32];	  /* NUL-terminated; empty: no such service */
+	__u32 own_policy; /* index of what the service itself was given; 0: nothing */
+	__u32 unused[3];
+};
+_Static_assert(sizeof(struct thr_service) == 48, "thr_service is an ABI");
+
+/* --- thr_ports: array, slot * THR_PORT_GROUPS + port / 8 --- */
+
+#define THR_PORT_GROUPS 8192
+struct thr_ports {
+	__u8 service[8]; /* by port % 8 */
+};
+
+/* --- thr_sources: LPM trie --- */
+
+enum thr_source_action { THR_SOURCE_LIMIT, THR_SOURCE_ALLOW, THR_SOURCE_DENY };
+
+/* Slot and family lead the key, so that both slots share one trie and an IPv6
+ * prefix such as ::/0 does not hold IPv4 sources, which are kept v4-mapped. */
+#define THR_SOURCE_TAG(slot, is_v6) ((slot) << 1 | (is_v6))
+#define THR_SOURCE_TAG_BITS 32
+
+struct thr_source_key {
+	__u32 prefixlen; /* THR_SOURCE_TAG_BITS + bits of the mapped address */
+	__u32 tag;
+	__u8 address[16];
+};
+
+/*
+ * `action` and `policy` are in force: where an entry does not state its own,
+ * those of the prefix around it. `own_*` are what the entry itself states.
+ */
+struct thr_source {
+	__u32 policy; /* index; 0: the service's */
+	__u32 own_policy;
+	__u8 action; /* enum thr_source_action */
+	__u8 own_action;
+	__u8 unused[6];
+};
+_Static_assert(sizeof(struct thr_source_key) == 24, "thr_source_key is an ABI");
+_Static_assert(sizeof(struct thr_source) == 16, "thr_source is an ABI");
+
+/* --- thr_summary: array of words, slot * THR_SUMMARY_WORDS + word --- */
+
+/*
+ * One bit for a group of addresses: clear when no prefix of thr_sources can
+ * hold any of them, so that most sources never enter the trie. IPv4 by its
+ * first 22 bits; IPv6 by a hash of its first 16, 32 and 48 bits, each for the
+ * prefixes that are no shorter (enum thr_flag says which are in use).
+ */
+#define THR_SUMMARY_BITS_LOG2 22
+#define THR_SUMMARY_HALF (1U << (THR_SUMMARY_BITS_LOG2 - 6)) /* words: IPv4, then IPv6 */
+#define THR_SUMMARY_WORDS (2 * THR_SUMMARY_HALF)
+
+/* The IPv6 bit for the first `bits` (16, 32 or 48) of an address whose first
+ * eight bytes, in host order, are `high`. The multiplier is 2^64 divided by
+ * the golden ratio (Knuth, TAOCP 6.4). */
+static inline __u32 thr_summary_v6_bit(__u64 high, __u32 bits)
+{
+	__u64 group = (high >> (64 - bits)) + ((__u64)bits << 56);
+
+	return (__u32)(group * 0x9E3779B97F4A7C15ULL >> (64 - THR_SUMMARY_BITS_LOG2));
+}
+
+/* --- thr_routes: per-CPU array, direct-mapped by a hash of the source --- */
+
+/* The answer of the trie for a source that came by lately. */
+struct thr_route {
+	__be64 source[2];
+	__u32 generation; /* of the table that answered; 0: empty */
+	__u32 policy;
+	__u32 action;
+	__u32 unused;
+};
+_Static_assert(sizeof(struct thr_route) == 32, "thr_route is an ABI");
+
+/* --- thr_buckets: LRU hash --- */
+
+struct thr_bucket_key {
+	__be64 source[2]; /* masked to what shares the bucket */
+	__u32 scope;	  /* THR_SCOPE_* */
+	__u32 unused;
+};
+
+struct thr_bucket {
+	__u64 tat[THR_KINDS]; /* see thr_bucket.h */
+};
+_Static_assert(sizeof(struct thr_bucket_key) == 24, "thr_bucket_key is an ABI");
+_Static_assert(sizeof(struct thr_bucket) == 24, "thr_bucket is an ABI");
+
+/* --- thr_stats: per-CPU array, by enum thr_reason --- */
+
+struct thr_count {
+	__u64 packets; /* that came to this reason */
+	__u64 bytes;   /* of their frames, Ethernet header included */
+	__u64 dropped; /* of the packets: 0 for a reason that passes, or under monitor */
+};
+_Static_assert(sizeof(struct thr_count) == 24, "thr_count is an ABI");
+
+#endif

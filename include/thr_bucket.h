@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The token bucket, as one 64-bit number.
+ *
+ * A bucket is kept as its theoretical arrival time (TAT): the moment at which
+ * it will be full again. This is the generic cell rate algorithm (GCRA) in its
+ * virtual scheduling form, ITU-T I.371 Annex A:
+ *
+ *        now                TAT                 now + window
+ *   ------|------------------|----------------------|----> time
+ *         |<- tokens spent ->|<--- tokens left ---->|
+ *
+ * Taking a token moves TAT by the time that one token takes to come back; the
+ * taking conforms while TAT stays within the window, which is the time that a
+ * whole burst takes. Refill needs no work, so it has no remainder to lose and
+ * no drift, and a bucket changes by one compare-and-swap, so a limit holds
+ * across CPUs without a lock. A zeroed bucket is a full one.
+ *
+ * This header is the only place for that arithmetic: the XDP program, the
+ * proxy and the check API include it, and the tests run it on the host. It is
+ * pure but for thr_bucket_take() and thr_bucket_give(), and has no division.
+ *
+ * Units: a tick is 1/16 ns, so that a 64-byte packet at 100 Gbit/s (5 ns) is
+ * rounded by less than 1 %, and 64 bits last for 36 years of uptime. The time
+ * of one token is kept finer still, in 2^-20 ns, because a byte at 10 Gbit/s
+ * takes 0.8 ns.
+ */
+#ifndef THR_BUCKET_H
+#define THR_BUCKET_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+
+#define THR_TICK_SHIFT 4      /* ticks in a nanosecond, as a power of two */
+#define THR_INTERVAL_SHIFT 20 /* units of an interval in a nanosecond */
+#define THR_INTERVAL_TO_TICK (THR_INTERVAL_SHIFT - THR_TICK_SHIFT)
+
+/* The longest time that a bucket may take to fill: 2^59 ticks, 416 days. Below
+ * it no sum in this header overflows within 34 years of uptime. */
+#define THR_WINDOW_MAX (1ULL << 59)
+
+/* Tries of compare-and-swap before thr_bucket_take() adds unconditionally. */
+#define THR_BUCKET_TRIES 8
+
+/* Ticks that `cost` tokens of `interval` take to come back. The product is
+ * formed in two halves; it is exact to a tick while it is under
+ * THR_WINDOW_MAX, which thr_bucket_fits() decides for a whole burst. */
+static inline __u64 thr_bucket_ticks(__u64 interval, __u64 cost)
+{
+	__u64 whole = interval >> THR_INTERVAL_TO_TICK;
+	__u64 rest = interval & ((1ULL << THR_INTERVAL_TO_TICK) - 1);
+
+	return whole * cost + ((rest * cost) >> THR_INTERVAL_TO_TICK);
+}
+
+/* Whether a limit can be kept by a bucket: the burst must come back within
+ * THR_WINDOW_MAX and take at least a tick. */
+static inline bool thr_bucket_fits(__u64 interval, __u64 burst)
+{
+	__u64 whole = (interval >> THR_INTERVAL_TO_TICK) + 1;
+
+	if (!interval || !burst || burst > (1ULL << 40))
+		return false;
+	return burst < THR_WINDOW_MAX / whole && thr_bucket_ticks(interval, burst) > 0;
+}
+
+/* The time of one token in 2^-20 ns when `rate` tokens come in `per_s` seconds
+ * (at most 3600), rounded to nearest; 0 when there is none. */
+static inline __u64 thr_bucket_interval(__u64 rate, __u32 per_s)
+{
+	__u64 period = (__u64)per_s * 1000000000ULL << THR_INTERVAL_SHIFT;
+
+	return rate ? (period + rate / 2) / rate : 0;
+}
+
+/* What a taking comes to. */
+struct thr_taking {
+	__u64 state; /* the bucket after it; after a refusal, as it must stand */
+	__u64 wait;  /* ticks until the same taking conforms; 0 when it does */
+	bool conforms;
+};
+
+/*
+ * Judge the taking of `spent` ticks (thr_bucket_ticks() of the cost) from the
+ * bucket `state` at `now` (ticks of a monotonic clock) under `window`.
+ *
+ * A state beyond now + window cannot have come from this limit: the limit was
+ * changed while the bucket was in debt. It is judged, and left, as an empty
+ * bucket of the new limit, so that a raised limit holds from now on.
+ */
+static inline struct thr_taking thr_bucket_judge(__u64 state, __u64 now, __u64 window, __u64 spent)
+{
+	struct thr_taking taking = {.state = state};
+	__u64 base = state > now ? state : now;
+
+	if (base > now + window)
+		taking.state = base = now + window;
+	if (base + spent <= now + window) {
+		taking.state = base + spent;
+		taking.conforms = true;
+	} else {
+		taking.wait = base + spent - (now + window);
+	}
+	return taking;
+}
+
+/*
+ * Whether the taking is refused at any time in [early, late]: then a clock that
+ * knows the time only that well is enough. Never true for a state that
+ * thr_bucket_judge() would repair.
+ */
+static inline bool thr_bucket_surely_over(__u64 state, __u64 early, __u64 late, __u64 window,
+					  __u64 spent)
+{
+	return state + spent > late + window && state <= early + window;
+}
+
+/*
+ * Take from a bucket that others take from at the same time; returns whether
+ * the taking conforms.
+ *
+ * Each lost compare-and-swap means that another CPU took, so a bucket that is
+ * over its limit is only read. When THR_BUCKET_TRIES are lost in a row, the
+ * bucket is in debt to at least that many takings of this very moment, and it
+ * is safe to add first and judge after; what did not conform is given back.
+ * Until then others may see too little, never too much: the limit holds.
+ */
+static inline __attribute__((always_inline)) bool thr_bucket_take(__u64 *bucket, __u64 now,
+								  __u64 window, __u64 spent)
+{
+	__u64 seen = *(volatile __u64 *)bucket;
+
+	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
+		struct thr_taking taking = thr_bucket_judge(seen, now, window, spent);
+		__u64 found;
+
+		if (taking.state == seen)
+			return taking.conforms;
+		found = __sync_val_compare_and_swap(bucket, seen, taking.state);
+		if (found == seen)
+			return taking.conforms;
+		seen = found;
+	}
+	if (__sync_fetch_and_add(bucket, spent) + spent <= now + window)
+		return true;
+	__sync_fetch_and_add(bucket, -spent);
+	return false;
+}
+
+/* Give back `spent` ticks that thr_bucket_take() took a moment ago, because
+ * another bucket refused the same packet. */
+static inline __attribute__((always_inline)) void thr_bucket_give(__u64 *bucket, __u64 spent)
+{
+	__sync_fetch_and_add(bucket, -spent);
+}
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The configuration, parsed, defaulted and validated: plain data. Who reads it
+ * never sees YAML; who reads YAML (load.c, schema.c) never acts on it.
+ *
+ * Durations are milliseconds, sizes bytes, prefixes as in prefix.h. Strings and
+ * arrays belong to the struct thr_config they hang from.
+ */
+#ifndef THR_CONFIG_H
+#define THR_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/prefix.h"
+#include "core/rate.h"
+#include "thr_abi.h"
+
+enum thr_xdp_mode { THR_MODE_AUTO, THR_MODE_NATIVE, THR_MODE_GENERIC, THR_MODE_OFFLOAD };
+enum thr_balance { THR_ROUND_ROBIN, THR_LEAST_CONN, THR_CONSISTENT_HASH, THR_RANDOM };
+enum thr_overload { THR_OVERLOAD_DROP, THR_OVERLOAD_PASS, THR_OVERLOAD_CHALLENGE };
+enum thr_backend { THR_BACKEND_MEMORY, THR_BACKEND_REDIS };
+enum thr_log_level { THR_LOG_DEBUG, THR_LOG_INFO, THR_LOG_WARNING, THR_LOG_ERROR };
+enum thr_log_format { THR_LOG_TEXT, THR_LOG_JSON };
+
+/* Limits of the packet layer by enum thr_kind; a count of 0 is no limit. */
+struct thr_limits {
+	struct thr_rate kind[THR_KINDS];
+};
+
+struct thr_service_config {
+	char *name;
+	uint16_t *ports; /* ascending */
+	size_t port_count;
+	struct thr_limits per_source;
+	struct thr_limits per_prefix; /* each IPv4 / IPv6 prefix of these lengths: */
+	uint8_t prefix_v4;	      /* 0 when per_prefix leaves the family out */
+	uint8_t prefix_v6;
+	struct thr_rate new_sources; /* count 0: no budget */
+	enum thr_overload on_overload;
+};
+
+struct thr_source_config {
+	struct thr_prefix prefix;
+	enum thr_source_action action; /* THR_SOURCE_LIMIT when it states none */
+	bool shared;
+	struct thr_limits limits;
+};
+
+/* The packet layer's tables: what `apply` makes live, and what is read back. */
+struct thr_tables {
+	enum thr_action action;
+	bool drop_malformed;
+	bool drop_fragments;
+	uint8_t v6_source_bits; /* the part of an IPv6 address that is one source */
+	struct thr_limits per_source;
+	struct thr_service_config *services;
+	size_t service_count;
+	struct thr_source_config *sources; /* ascending by thr_prefix_compare(), no two alike */
+	size_t source_count;
+};
+
+struct thr_xdp_config {
+	bool present; /* the file has an xdp section */
+	char **interfaces;
+	size_t interface_count;
+	enum thr_xdp_mode mode;
+	struct thr_tables tables;
+};
+
+struct thr_target {
+	char *host; /* without brackets */
+	uint16_t port;
+};
+
+struct thr_route_config {
+	char *path;
+	struct thr_target *targets;
+	size_t target_count;
+	enum thr_balance balance;
+	struct thr_rate rate_limit; /* count 0: the file's */
+};
+
+struct thr_config {
+	uint16_t port;
+	struct thr_rate rate_limit; /* count 0: none */
+	struct thr_route_config *routes;
+	size_t route_count;
+	struct thr_prefix *trusted_proxies;
+	size_t trusted_proxy_count;
+	struct thr_xdp_config xdp;
+	char *api_listen; /* "127.0.0.1:8081" */
+	enum thr_backend backend;
+	char *redis_url;
+	enum thr_log_level log_level;
+	enum thr_log_format log_format;
+};
+
+/*
+ * Read, default and validate the file at `path`, with overrides from the
+ * environment (`environment` is NULL-terminated NAME=VALUE strings; those that
+ * do not start with XDP_THROTTLE_ are passed over).
+ *
+ * Returns 0 and a configuration that the caller frees with thr_config_free(), or
+ * a negative errno with `error` set to "FILE:LINE:COLUMN: message", or to
+ * "XDP_THROTTLE_NAME: message" for an override; *ret_config is then unchanged.
+ * The file is not read beyond 64 MiB.
+ */
+int thr_config_load(const char *path, char *const *environment, struct thr_config **ret_config,
+		    struct thr_error *error);
+
+/* The same for `size` bytes at `text`; `name` stands for the file in messages. */
+int thr_config_parse(const char *name, const char *text, size_t size, char *const *environment,
+		     struct thr_config **ret_config, struct thr_error *error);
+
+void thr_config_free(struct thr_config *config);
+
+/* Release what `tables` owns and zero it. */
+void thr_tables_clear(struct thr_tables *tables);
+
+/* Put `source` into the ordered list, or in the place of one with the same
+ * prefix. Returns 0 or -ENOMEM with nothing changed. */
+int thr_tables_set_source(struct thr_tables *tables, const struct thr_source_config *source);
+
+/* The entry with exactly this prefix, or NULL. Valid until the list changes. */
+struct thr_source_config *thr_tables_find_source(const struct thr_tables *tables,
+						 const struct thr_prefix *prefix);
+
+void thr_tables_remove_source(struct thr_tables *tables, struct thr_source_config *source);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Counts and rates as text: "40", "10k", "1M", "20/s", "300/m".
+ * Suffixes k, M and G are powers of 1000.
+ */
+#ifndef THR_RATE_H
+#define THR_RATE_H
+
+#include <stdint.h>
+
+struct thr_rate {
+	uint64_t count; /* in per_s seconds; 0: no rate was given */
+	uint64_t burst; /* tokens that may be taken at once */
+	uint32_t per_s; /* 1, 60 or 3600 */
+};
+
+#define THR_RATE_TEXT 32
+
+/* Parse a count with an optional suffix. Returns 0, or -EINVAL for anything that
+ * is not a whole number (no sign, no space, nothing after it), -ERANGE beyond
+ * 2^40. 0 is accepted. */
+int thr_count_parse(const char *text, uint64_t *ret_count);
+
+/* Parse "20/s", "300/m", "10/h".
+ * Sets count and per_s. Returns 0, -EINVAL, -ERANGE; a count of 0 is -EINVAL. */
+int thr_rate_parse(const char *text, struct thr_rate *ret_rate);
+
+/* "20/s": the shortest exact form, with a suffix where the count has one. */
+void thr_rate_format(const struct thr_rate *rate, char text[static THR_RATE_TEXT]);
+void thr_count_format(uint64_t count, char text[static THR_RATE_TEXT]);
+
+/* Whether a bucket can keep the rate and its burst (thr_bucket.h): 0, or -ERANGE
+ * when the burst would take longer than 416 days to come back. */
+int thr_rate_check(const struct thr_rate *rate);
+
+#endif
