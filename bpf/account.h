@@ -6,26 +6,24 @@
 #ifndef THR_ACCOUNT_H
 #define THR_ACCOUNT_H
 
-static __always_inline bool account_refuses(__u32 reason, const struct thr_settings *settings)
+static __always_inline bool account_drops(__u32 reason, const struct thr_settings *settings)
 {
-	if (reason >= THR_REASON_FIRST_DROP)
-		return true;
-	return reason >= THR_REASON_FIRST_UNPARSED && settings->flags & THR_DROP_MALFORMED;
+	if (reason < THR_REASON_FIRST_UNPARSED || settings->action != THR_ACTION_ENFORCE)
+		return false;
+	return reason >= THR_REASON_FIRST_DROP || settings->flags & THR_DROP_MALFORMED;
 }
 
-static __always_inline int account_packet(__u32 reason, const struct thr_settings *settings,
-					  __u32 bytes)
+static __always_inline int account_packet(__u32 reason, const struct thr_settings *settings)
 {
-	bool drop = account_refuses(reason, settings) && settings->action == THR_ACTION_ENFORCE;
 	struct thr_count *count = bpf_map_lookup_elem(&thr_stats, &reason);
 
-	if (count) {
-		count->packets++;
-		count->bytes += bytes;
-		if (drop)
-			count->dropped++;
-	}
-	return drop ? XDP_DROP : XDP_PASS;
+	if (!count)
+		return XDP_PASS;
+	count->packets++;
+	if (!account_drops(reason, settings))
+		return XDP_PASS;
+	count->dropped++;
+	return XDP_DROP;
 }
 
 #endif

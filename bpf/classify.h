@@ -10,20 +10,17 @@
 #ifndef THR_CLASSIFY_H
 #define THR_CLASSIFY_H
 
-struct class
-{
-	__u32 pass;   /* enum thr_reason when nothing limits the packet */
-	__u32 kinds;  /* bit per enum thr_kind that it counts for */
-	__u32 listed; /* allow and deny prefixes apply although nothing limits it */
-};
-
 #define CLASSIFY_ALWAYS (1u << THR_PACKETS | 1u << THR_BYTES)
 
-static __always_inline int classify_tcp(const struct packet *packet, struct class *class)
-{
-	__u8 flags = packet->tcp_flags;
+struct traffic {
+	__u32 pass;  /* enum thr_reason when nothing limits the packet */
+	__u32 kinds; /* bit per enum thr_kind that it counts for */
+	bool listed; /* allow and deny prefixes apply although nothing limits it */
+};
 
-	class->pass = THR_REASON_ESTABLISHED;
+static __always_inline int classify_tcp(__u8 flags, struct traffic *traffic)
+{
+	traffic->pass = THR_REASON_ESTABLISHED;
 	if (!(flags & PARSE_SYN))
 		return 0;
 	if (flags & PARSE_FIN)
@@ -32,33 +29,33 @@ static __always_inline int classify_tcp(const struct packet *packet, struct clas
 		return THR_REASON_SYN_RST;
 	if (flags & PARSE_ACK)
 		return 0;
-	class->pass = THR_REASON_NEW_CONNECTION;
-	class->kinds |= 1u << THR_CONNECTIONS;
-	class->listed = true;
+	traffic->pass = THR_REASON_NEW_CONNECTION;
+	traffic->kinds |= 1u << THR_CONNECTIONS;
+	traffic->listed = true;
 	return 0;
 }
 
-/* Returns 0 with `class` set, or the reason that ends the matter. */
+/* Returns 0 with `traffic` set, or the reason that ends the matter. */
 static __always_inline int classify_packet(const struct packet *packet, __u32 flags,
-					   struct class *class)
+					   struct traffic *traffic)
 {
-	class->kinds = CLASSIFY_ALWAYS;
-	class->listed = false;
-	if (packet->protocol == IPPROTO_TCP && !packet->later)
-		return classify_tcp(packet, class);
+	traffic->kinds = CLASSIFY_ALWAYS;
+	traffic->listed = false;
+	if (packet->protocol == IPPROTO_TCP && !packet_is_later_fragment(packet))
+		return classify_tcp(packet->tcp_flags, traffic);
 	if (packet->neighbor)
 		return THR_REASON_NEIGHBOR_DISCOVERY;
-	class->listed = true;
-	if (packet->later) {
+	traffic->listed = true;
+	if (packet_is_later_fragment(packet)) {
 		if (flags & THR_DROP_FRAGMENTS)
 			return THR_REASON_FRAGMENT_REFUSED;
-		class->pass = THR_REASON_FRAGMENT;
+		traffic->pass = THR_REASON_FRAGMENT;
 	} else if (packet->protocol == IPPROTO_UDP) {
-		class->pass = THR_REASON_UDP;
-	} else if (packet->protocol == (packet->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
-		class->pass = THR_REASON_ICMP;
+		traffic->pass = THR_REASON_UDP;
+	} else if (packet_is_icmp(packet)) {
+		traffic->pass = THR_REASON_ICMP;
 	} else {
-		class->pass = THR_REASON_OTHER_PROTOCOL;
+		traffic->pass = THR_REASON_OTHER_PROTOCOL;
 	}
 	return 0;
 }

@@ -59,10 +59,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, THR_ROUTES_MAX);
+	__uint(max_entries, THR_RECENT_MAX);
 	__type(key, __u32);
-	__type(value, struct thr_route);
-} thr_routes SEC(".maps");
+	__type(value, struct thr_recent);
+} thr_recent SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

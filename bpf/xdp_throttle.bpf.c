@@ -24,6 +24,8 @@
 #include "maps.h"
 #include "parse.h"
 #include "classify.h"
+#include "established.h"
+#include "source.h"
 #include "limit.h"
 #include "account.h"
 
@@ -34,40 +36,47 @@ struct {
 	__uint(XDP_PASS, 1);
 } XDP_RUN_CONFIG(xdp_throttle);
 
-/* Whether the IP length claims more than the frame has. Asked of the parts of
- * a frame that lies in several buffers only when the first does not suffice. */
-static __always_inline int check_length(struct xdp_md *ctx, const struct packet *packet,
-					__u32 linear)
+/* Whether the IP length claims more than the frame has. A frame may lie in
+ * several buffers; their sum is asked for only when the first does not do. */
+static __always_inline bool is_short(struct xdp_md *ctx, const struct packet *packet, __u32 linear)
 {
-	if (packet->end <= linear || packet->end <= bpf_xdp_get_buff_len(ctx))
-		return 0;
-	return THR_REASON_SHORT_PACKET;
+	__u32 claimed = packet->upper + packet->left;
+
+	return claimed > linear && claimed > bpf_xdp_get_buff_len(ctx);
 }
 
 static __always_inline int decide(struct xdp_md *ctx, const struct thr_live *live, __u32 slot,
-				  __u32 *bytes)
+				  const struct thr_settings *settings)
 {
 	const void *frame = (void *)(long)ctx->data;
 	const void *end = (void *)(long)ctx->data_end;
-	const struct thr_settings *settings = &live->slot[slot];
 	struct packet packet = {};
-	struct class class;
+	struct traffic traffic;
+	struct ask ask;
 	int reason;
 
-	*bytes = end - frame;
+	if (!(settings->kinds & CLASSIFY_ALWAYS) && is_established(frame, end))
+		return THR_REASON_ESTABLISHED;
 	reason = parse_frame(frame, end, &packet);
-	if (!reason)
-		reason = check_length(ctx, &packet, *bytes);
-	if (!reason)
-		reason = classify_packet(&packet, settings->flags, &class);
 	if (reason)
 		return reason;
-	if (settings->kinds & 1u << THR_BYTES)
-		*bytes = bpf_xdp_get_buff_len(ctx);
-	if (!(class.kinds & settings->kinds) &&
-	    !(class.listed && settings->flags & THR_SOURCES_ANY))
-		return class.pass;
-	return limit_packet(&packet, &class, live, slot, *bytes);
+	if (is_short(ctx, &packet, end - frame))
+		return THR_REASON_SHORT_PACKET;
+	reason = classify_packet(&packet, settings->flags, &traffic);
+	if (reason)
+		return reason;
+	traffic.kinds &= settings->kinds;
+	if (!traffic.kinds && !(traffic.listed && settings->flags & THR_SOURCES_ANY))
+		return traffic.pass;
+
+	if (!parse_source(frame, end, &packet, ask.source))
+		return traffic.pass;
+	ask.is_v6 = packet.is_v6;
+	ask.port = packet.port;
+	ask.kinds = traffic.kinds;
+	ask.bytes = traffic.kinds & 1u << THR_BYTES ? bpf_xdp_get_buff_len(ctx) : 0;
+	reason = limit_packet(&ask, live, slot);
+	return reason ? reason : traffic.pass;
 }
 
 SEC("xdp")
@@ -75,14 +84,14 @@ int xdp_throttle(struct xdp_md *ctx)
 {
 	const __u32 zero = 0;
 	const struct thr_live *live = bpf_map_lookup_elem(&thr_config, &zero);
-	__u32 slot, bytes;
-	int reason;
+	const struct thr_settings *settings;
+	__u32 slot;
 
 	if (!live)
 		return XDP_PASS;
 	slot = *(const volatile __u32 *)&live->active & (THR_SLOTS - 1);
-	reason = decide(ctx, live, slot, &bytes);
-	return account_packet(reason, &live->slot[slot], bytes);
+	settings = &live->slot[slot];
+	return account_packet(decide(ctx, live, slot, settings), settings);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -23,7 +23,7 @@
 #define THR_POLICIES_MAX 16384	   /* distinct limits in one table */
 #define THR_SOURCES_MAX (1U << 19) /* source prefixes in one table */
 #define THR_BUCKETS_MAX (1U << 18)
-#define THR_ROUTES_MAX 4096 /* per CPU */
+#define THR_RECENT_MAX 4096 /* per CPU */
 
 /* What a limit counts. */
 enum thr_kind { THR_CONNECTIONS, THR_PACKETS, THR_BYTES, THR_KINDS };
@@ -57,9 +57,9 @@ struct thr_settings {
 };
 
 struct thr_live {
-	__u32 version;	   /* THR_ABI_VERSION; 0 until a table was applied */
-	__u32 active;	   /* the slot that is in force */
-	__u64 clock_slack; /* ticks by which the coarse clock may be behind; 0: do not use it */
+	__u32 version;	/* THR_ABI_VERSION; 0 until a table was applied */
+	__u32 active;	/* the slot that is in force */
+	__u64 jiffy_ns; /* length of a timer tick; 0: unknown, remember no refusal */
 	struct thr_settings slot[THR_SLOTS];
 };
 _Static_assert(sizeof(struct thr_settings) == 32, "thr_settings is an ABI");
@@ -168,17 +168,25 @@ static inline __u32 thr_summary_v6_bit(__u64 high, __u32 bits)
 	return (__u32)(group * 0x9E3779B97F4A7C15ULL >> (64 - THR_SUMMARY_BITS_LOG2));
 }
 
-/* --- thr_routes: per-CPU array, direct-mapped by a hash of the source --- */
+/* --- thr_recent: per-CPU array, direct-mapped by a hash of source and service --- */
 
-/* The answer of the trie for a source that came by lately. */
-struct thr_route {
+/*
+ * What this CPU remembers of a source that came by lately: the answer of the
+ * trie, and until when the source is refused, whatever it sends. A bucket's
+ * debt does not shrink before that moment, so a flood from one source is
+ * refused without asking the bucket again.
+ */
+struct thr_recent {
 	__be64 source[2];
 	__u32 generation; /* of the table that answered; 0: empty */
+	__u32 service;
 	__u32 policy;
 	__u32 action;
-	__u32 unused;
+	__u64 until; /* jiffies; packets of `kinds` are refused for `reason` before it */
+	__u32 kinds;
+	__u32 reason;
 };
-_Static_assert(sizeof(struct thr_route) == 32, "thr_route is an ABI");
+_Static_assert(sizeof(struct thr_recent) == 48, "thr_recent is an ABI");
 
 /* --- thr_buckets: LRU hash --- */
 
@@ -198,9 +206,8 @@ _Static_assert(sizeof(struct thr_bucket) == 24, "thr_bucket is an ABI");
 
 struct thr_count {
 	__u64 packets; /* that came to this reason */
-	__u64 bytes;   /* of their frames, Ethernet header included */
-	__u64 dropped; /* of the packets: 0 for a reason that passes, or under monitor */
+	__u64 dropped; /* of them: 0 for a reason that passes, or under monitor */
 };
-_Static_assert(sizeof(struct thr_count) == 24, "thr_count is an ABI");
+_Static_assert(sizeof(struct thr_count) == 16, "thr_count is an ABI");
 
 #endif

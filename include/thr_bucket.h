@@ -18,7 +18,7 @@
  *
  * This header is the only place for that arithmetic: the XDP program, the
  * proxy and the check API include it, and the tests run it on the host. It is
- * pure but for thr_bucket_take() and thr_bucket_give(), and has no division.
+ * pure but for thr_bucket_charge() and thr_bucket_give(), and has no division.
  *
  * Units: a tick is 1/16 ns, so that a 64-byte packet at 100 Gbit/s (5 ns) is
  * rounded by less than 1 %, and 64 bits last for 36 years of uptime. The time
@@ -39,7 +39,7 @@
  * it no sum in this header overflows within 34 years of uptime. */
 #define THR_WINDOW_MAX (1ULL << 59)
 
-/* Tries of compare-and-swap before thr_bucket_take() adds unconditionally. */
+/* Tries of compare-and-swap before thr_bucket_charge() adds unconditionally. */
 #define THR_BUCKET_TRIES 8
 
 /* Ticks that `cost` tokens of `interval` take to come back. The product is
@@ -77,7 +77,6 @@ static inline __u64 thr_bucket_interval(__u64 rate, __u32 per_s)
 struct thr_taking {
 	__u64 state; /* the bucket after it; after a refusal, as it must stand */
 	__u64 wait;  /* ticks until the same taking conforms; 0 when it does */
-	bool conforms;
 };
 
 /*
@@ -95,29 +94,16 @@ static inline struct thr_taking thr_bucket_judge(__u64 state, __u64 now, __u64 w
 
 	if (base > now + window)
 		taking.state = base = now + window;
-	if (base + spent <= now + window) {
+	if (base + spent <= now + window)
 		taking.state = base + spent;
-		taking.conforms = true;
-	} else {
+	else
 		taking.wait = base + spent - (now + window);
-	}
 	return taking;
 }
 
 /*
- * Whether the taking is refused at any time in [early, late]: then a clock that
- * knows the time only that well is enough. Never true for a state that
- * thr_bucket_judge() would repair.
- */
-static inline bool thr_bucket_surely_over(__u64 state, __u64 early, __u64 late, __u64 window,
-					  __u64 spent)
-{
-	return state + spent > late + window && state <= early + window;
-}
-
-/*
- * Take from a bucket that others take from at the same time; returns whether
- * the taking conforms.
+ * Take from a bucket that others take from at the same time. Returns 0 when the
+ * taking conforms, else the ticks until it would, with nothing taken.
  *
  * Each lost compare-and-swap means that another CPU took, so a bucket that is
  * over its limit is only read. When THR_BUCKET_TRIES are lost in a row, the
@@ -125,8 +111,8 @@ static inline bool thr_bucket_surely_over(__u64 state, __u64 early, __u64 late, 
  * is safe to add first and judge after; what did not conform is given back.
  * Until then others may see too little, never too much: the limit holds.
  */
-static inline __attribute__((always_inline)) bool thr_bucket_take(__u64 *bucket, __u64 now,
-								  __u64 window, __u64 spent)
+static inline __attribute__((always_inline)) __u64 thr_bucket_charge(__u64 *bucket, __u64 now,
+								     __u64 window, __u64 spent)
 {
 	__u64 seen = *(volatile __u64 *)bucket;
 
@@ -135,19 +121,20 @@ static inline __attribute__((always_inline)) bool thr_bucket_take(__u64 *bucket,
 		__u64 found;
 
 		if (taking.state == seen)
-			return taking.conforms;
+			return taking.wait;
 		found = __sync_val_compare_and_swap(bucket, seen, taking.state);
 		if (found == seen)
-			return taking.conforms;
+			return taking.wait;
 		seen = found;
 	}
-	if (__sync_fetch_and_add(bucket, spent) + spent <= now + window)
-		return true;
+	seen = __sync_fetch_and_add(bucket, spent) + spent;
+	if (seen <= now + window)
+		return 0;
 	__sync_fetch_and_add(bucket, -spent);
-	return false;
+	return seen - (now + window);
 }
 
-/* Give back `spent` ticks that thr_bucket_take() took a moment ago, because
+/* Give back `spent` ticks that thr_bucket_charge() took a moment ago, because
  * another bucket refused the same packet. */
 static inline __attribute__((always_inline)) void thr_bucket_give(__u64 *bucket, __u64 spent)
 {
