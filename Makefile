@@ -18,7 +18,7 @@ B := build
 # --- flags ------------------------------------------------------------------
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes $(if $(CI),-Werror)
-PACKAGES := libbpf libxdp yaml-0.1
+PACKAGES := libbpf libxdp yaml-0.1 jansson
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -I$B $(CFLAGS) \
 	-DTHR_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -40,20 +40,19 @@ TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(wildcard scripts/tools/*.c))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all demo test check bench bench-packet fuzz install clean help deps
+.PHONY: all demo test check bench bench-packet fuzz install clean help
 .DEFAULT_GOAL := all
 
 all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
 
 # Packages are looked for once, and again when the list of them changes.
-deps: $B/.deps
-$B/.deps: scripts/install-deps.sh
+$B/.deps-%: scripts/install-deps.sh
 	@mkdir -p $B
-	@scripts/install-deps.sh
+	@scripts/install-deps.sh $*
 	@touch $@
 
 # Objects are rebuilt when the flags change.
-$B/.flags: force | deps
+$B/.flags: force | $B/.deps-build
 	@mkdir -p $B
 	@echo '$(CC) $(CLANG) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CLANG) $(ALL_CFLAGS)' > $@
 .PHONY: force
@@ -101,7 +100,7 @@ $B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/%,$(U
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		$(filter %.c,$^) -lyaml -o $@
 
-test: all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $B/tests/bpf/mock_clock.bpf.o ## every test; one: make test T=unit/bucket N='refill_*'
+test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $B/tests/bpf/mock_clock.bpf.o ## every test; one: make test T=unit/bucket N='refill_*'
 	@B=$B tests/run.sh '$(T)' '$(N)'
 
 # --- tools, demo, bench -----------------------------------------------------
@@ -111,16 +110,16 @@ $B/tools/%: $B/scripts/tools/%.o $(USER_OBJ) $(SUPPORT_OBJ)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
 -include $(wildcard scripts/tools/rules.mk)
 
-demo: all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
+demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
 	@B=$B scripts/demo.sh
 
 bench: bench-packet ## every bench
-bench-packet: all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root)
+bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root)
 	@B=$B scripts/bench/packet.sh
 
 # --- housekeeping -----------------------------------------------------------
 
-check: all ## formatting, linters, include directions, the example configuration
+check: $B/.deps-check all ## formatting, linters, include directions, the example configuration
 	@B=$B scripts/check.sh
 
 install: all ## DESTDIR= PREFIX=

@@ -3,6 +3,9 @@
  * The configuration, parsed, defaulted and validated: plain data. Who reads it
  * never sees YAML; who reads YAML (load.c, schema.c) never acts on it.
  *
+ *   file -> load.c -> tree -> environment.c -> tree -> decode.c -> struct thr_config
+ *           libyaml   node.h   overrides               by schema.c, validate_*.c
+ *
  * Durations are milliseconds, sizes bytes, prefixes as in prefix.h. Strings and
  * arrays belong to the struct thr_config they hang from.
  */
@@ -25,7 +28,8 @@ enum thr_backend { THR_BACKEND_MEMORY, THR_BACKEND_REDIS };
 enum thr_log_level { THR_LOG_DEBUG, THR_LOG_INFO, THR_LOG_WARNING, THR_LOG_ERROR };
 enum thr_log_format { THR_LOG_TEXT, THR_LOG_JSON };
 
-/* Limits of the packet layer by enum thr_kind; a count of 0 is no limit. */
+/* Limits of the packet layer by enum thr_kind; a count of 0 is no limit. Each
+ * other one has a burst and passes thr_rate_check(). */
 struct thr_limits {
 	struct thr_rate kind[THR_KINDS];
 };
@@ -34,7 +38,7 @@ struct thr_service_config {
 	char *name;
 	uint16_t *ports; /* ascending */
 	size_t port_count;
-	struct thr_limits per_source;
+	struct thr_limits per_source; /* none: the default's */
 	struct thr_limits per_prefix; /* each IPv4 / IPv6 prefix of these lengths: */
 	uint8_t prefix_v4;	      /* 0 when per_prefix leaves the family out */
 	uint8_t prefix_v6;
@@ -76,8 +80,8 @@ struct thr_target {
 };
 
 struct thr_route_config {
-	char *path;
-	struct thr_target *targets;
+	char *path;		    /* without a trailing slash, but for "/" itself */
+	struct thr_target *targets; /* at least one */
 	size_t target_count;
 	enum thr_balance balance;
 	struct thr_rate rate_limit; /* count 0: the file's */
@@ -91,7 +95,7 @@ struct thr_config {
 	struct thr_prefix *trusted_proxies;
 	size_t trusted_proxy_count;
 	struct thr_xdp_config xdp;
-	char *api_listen; /* "127.0.0.1:8081" */
+	char *api_listen; /* ADDRESS:PORT, an IPv6 address in brackets */
 	enum thr_backend backend;
 	char *redis_url;
 	enum thr_log_level log_level;
@@ -100,13 +104,15 @@ struct thr_config {
 
 /*
  * Read, default and validate the file at `path`, with overrides from the
- * environment (`environment` is NULL-terminated NAME=VALUE strings; those that
- * do not start with XDP_THROTTLE_ are passed over).
+ * environment (`environment` is NULL-terminated NAME=VALUE strings, or NULL;
+ * those that do not start with XDP_THROTTLE_ are passed over).
  *
  * Returns 0 and a configuration that the caller frees with thr_config_free(), or
- * a negative errno with `error` set to "FILE:LINE:COLUMN: message", or to
- * "XDP_THROTTLE_NAME: message" for an override; *ret_config is then unchanged.
- * The file is not read beyond 64 MiB.
+ * a negative errno with *ret_config unchanged and `error` (which may be NULL) set:
+ *   -EINVAL  "FILE:LINE:COLUMN: message", or for an override
+ *            "XDP_THROTTLE_NAME: message"
+ *   other    "FILE: message": the file cannot be read, is over 64 MiB (-EFBIG),
+ *            or memory is out (-ENOMEM)
  */
 int thr_config_load(const char *path, char *const *environment, struct thr_config **ret_config,
 		    struct thr_error *error);
@@ -121,7 +127,8 @@ void thr_config_free(struct thr_config *config);
 void thr_tables_clear(struct thr_tables *tables);
 
 /* Put `source` into the ordered list, or in the place of one with the same
- * prefix. Returns 0 or -ENOMEM with nothing changed. */
+ * prefix: a new one moves those behind it. Returns 0 or -ENOMEM with nothing
+ * changed. */
 int thr_tables_set_source(struct thr_tables *tables, const struct thr_source_config *source);
 
 /* The entry with exactly this prefix, or NULL. Valid until the list changes. */

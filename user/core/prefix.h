@@ -20,10 +20,12 @@ struct thr_prefix {
 
 /*
  * Parse `text`: "192.0.2.0/24", "2001:db8::/32", or an address alone, which is
- * a prefix of one. Returns 0, or -EINVAL with *ret_why set to a static phrase
- * that says what would be right ("host bits are set: write 192.0.2.0/24" is
- * built by the caller with thr_prefix_format() when -EADDRNOTAVAIL is returned:
- * then *ret_prefix holds the prefix with its host bits cleared).
+ * a prefix of one. IPv4 mapped to IPv6 (::ffff:192.0.2.0/120) is refused: as an
+ * IPv6 prefix it would match no packet. Returns
+ *   0
+ *   -EINVAL         *ret_why is a static phrase that says what would be right
+ *   -EADDRNOTAVAIL  host bits are set; *ret_prefix is the prefix without them,
+ *                   for a message such as "write 192.0.2.0/24"
  */
 int thr_prefix_parse(const char *text, struct thr_prefix *ret_prefix, const char **ret_why);
 

@@ -15,22 +15,24 @@ struct thr_rate {
 };
 
 #define THR_RATE_TEXT 32
+#define THR_COUNT_MAX (1ULL << 40) /* the largest burst that thr_bucket.h keeps */
 
 /* Parse a count with an optional suffix. Returns 0, or -EINVAL for anything that
- * is not a whole number (no sign, no space, nothing after it), -ERANGE beyond
- * 2^40. 0 is accepted. */
+ * is not a whole number (no sign, no space, no leading zero, nothing after it),
+ * -ERANGE beyond THR_COUNT_MAX. 0 is accepted. *ret_count is set on success. */
 int thr_count_parse(const char *text, uint64_t *ret_count);
 
-/* Parse "20/s", "300/m", "10/h".
- * Sets count and per_s. Returns 0, -EINVAL, -ERANGE; a count of 0 is -EINVAL. */
+/* Parse "20/s", "300/m", "10/h". Sets count and per_s, leaves burst; changes
+ * nothing on failure. Returns 0, -EINVAL, -ERANGE; a count of 0 is -EINVAL. */
 int thr_rate_parse(const char *text, struct thr_rate *ret_rate);
 
 /* "20/s": the shortest exact form, with a suffix where the count has one. */
 void thr_rate_format(const struct thr_rate *rate, char text[static THR_RATE_TEXT]);
 void thr_count_format(uint64_t count, char text[static THR_RATE_TEXT]);
 
-/* Whether a bucket can keep the rate and its burst (thr_bucket.h): 0, or -ERANGE
- * when the burst would take longer than 416 days to come back. */
+/* Whether a bucket can keep the rate and its burst (thr_bucket.h): 0, -EINVAL when
+ * either is 0, -ERANGE when the burst would take longer than 416 days to come
+ * back, -EDOM when it would come back within one tick (1/16 ns). */
 int thr_rate_check(const struct thr_rate *rate);
 
 #endif

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Installs the Debian packages that a group of make targets needs, when some are
+# missing and it may: as root, or through sudo. Otherwise it names them and stops.
+#
+#   scripts/install-deps.sh build|demo|test|check|bench
+set -euo pipefail
+
+demo="iproute2 util-linux"
+case ${1:-build} in
+build)
+	packages="clang gcc libc6-dev linux-libc-dev pkg-config bpftool libbpf-dev libxdp-dev
+		libelf-dev zlib1g-dev libyaml-dev libjansson-dev"
+	;;
+demo) packages=$demo ;;
+test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools" ;;
+check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
+bench) packages="$demo nftables iptables ethtool" ;;
+*)
+	echo "usage: $0 build|demo|test|check|bench" >&2
+	exit 2
+	;;
+esac
+
+if ! command -v dpkg-query >/dev/null; then
+	echo "This system has no dpkg: install what these Debian packages hold:" >&2
+	tr -s '[:space:]' ' ' <<<"$packages" >&2
+	exit 1
+fi
+
+missing=()
+for package in $packages; do
+	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$state" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+install=(apt-get install -y --no-install-recommends "${missing[@]}")
+if [ "$(id -u)" = 0 ]; then
+	run=(env DEBIAN_FRONTEND=noninteractive)
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+	run=(sudo env DEBIAN_FRONTEND=noninteractive)
+else
+	echo "These packages are missing, and installing them needs root. Run:" >&2
+	echo "  sudo ${install[*]}" >&2
+	exit 1
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
+if ! { "${run[@]}" apt-get update && "${run[@]}" "${install[@]}"; } >"$log" 2>&1; then
+	tail -n 15 "$log" >&2
+	echo "Installing the packages failed. Run by hand: ${install[*]}" >&2
+	exit 1
+fi

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* `status`: what is attached where, in which mode and why, and the counters. */
+#include "cli/sources.h"
+
+#include <stdio.h>
+
+#include "control/attach.h"
+#include "control/stats.h"
+
+static const char *action_name(const struct thr_instance *instance)
+{
+	static const char *const names[] = {"off", "enforce", "monitor"};
+	uint32_t action = instance->live->slot[instance->live->active & 1].action;
+
+	return action < sizeof(names) / sizeof(names[0]) ? names[action] : "unknown";
+}
+
+static json_t *interface_json(const struct thr_instance *instance,
+			      const struct thr_attachment *attachment)
+{
+	int fallback = thr_fallback_find(instance, attachment->index);
+	json_t *object = json_pack("{s:s,s:s,s:i,s:b}", "name", attachment->name, "mode",
+				   thr_mode_name(attachment->mode), "program_id",
+				   (int)instance->program_id, "dispatcher", attachment->joined);
+
+	if (fallback && attachment->mode == THR_MODE_GENERIC)
+		json_object_set_new(object, "native_refused",
+				    json_string(thr_native_error_text(fallback)));
+	return object;
+}
+
+static json_t *status_json(const struct thr_instance *instance, const struct thr_stats *stats)
+{
+	json_t *interfaces = json_array(), *reasons = json_object();
+
+	for (size_t i = 0; i < instance->attachment_count; i++)
+		json_array_append_new(interfaces,
+				      interface_json(instance, &instance->attachments[i]));
+	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
+		json_object_set_new(reasons, thr_reason_name(reason),
+				    json_integer((json_int_t)stats->reason[reason].packets));
+	return json_pack("{s:o,s:s,s:{s:I,s:I},s:o}", "interfaces", interfaces, "action",
+			 action_name(instance), "packets", "passed", (json_int_t)stats->passed,
+			 "dropped", (json_int_t)stats->dropped, "reasons", reasons);
+}
+
+static void print_status(const struct thr_instance *instance, const struct thr_stats *stats)
+{
+	printf("%-16s %-8s %8s\n", "INTERFACE", "MODE", "PROGRAM");
+	for (size_t i = 0; i < instance->attachment_count; i++) {
+		const struct thr_attachment *at = &instance->attachments[i];
+		int fallback = thr_fallback_find(instance, at->index);
+
+		printf("%-16s %-8s %8u%s", at->name, thr_mode_name(at->mode), instance->program_id,
+		       at->joined ? "  behind libxdp's dispatcher" : "");
+		if (fallback && at->mode == THR_MODE_GENERIC)
+			printf("  native was refused: %s", thr_native_error_text(fallback));
+		printf("\n");
+	}
+	printf("\naction   %s\npassed   %lu packets\ndropped  %lu packets\n", action_name(instance),
+	       stats->passed, stats->dropped);
+	printf("\n%-24s %14s %14s  %s\n", "REASON", "PACKETS", "DROPPED", "MEANING");
+	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
+		if (stats->reason[reason].packets)
+			printf("%-24s %14llu %14llu  %s\n", thr_reason_name(reason),
+			       stats->reason[reason].packets, stats->reason[reason].dropped,
+			       thr_reason_text(reason));
+}
+
+static int print_nothing(const struct thr_arguments *arguments, struct thr_error *error)
+{
+	if (arguments->value[THR_OPT_JSON])
+		return thr_cli_print_json(json_pack("{s:[],s:s,s:{s:i,s:i},s:{}}", "interfaces",
+						    "action", "off", "packets", "passed", 0,
+						    "dropped", 0, "reasons"),
+					  error);
+	printf("no interface of this network namespace has the throttle attached\n");
+	return 0;
+}
+
+static int print_instance(const struct thr_arguments *arguments,
+			  const struct thr_instances *instances, struct thr_error *error)
+{
+	struct thr_instance *instance;
+	struct thr_stats stats;
+	int result;
+
+	if (!instances->count && !arguments->value[THR_OPT_DEV])
+		return print_nothing(arguments, error);
+	result = thr_instance_choose(instances, arguments->value[THR_OPT_DEV], &instance, error);
+	if (!result)
+		result = thr_stats_read(instance, &stats, error);
+	if (result)
+		return result;
+	if (arguments->value[THR_OPT_JSON])
+		return thr_cli_print_json(status_json(instance, &stats), error);
+	print_status(instance, &stats);
+	return 0;
+}
+
+int thr_cmd_status(const struct thr_arguments *arguments, struct thr_error *error)
+{
+	struct thr_instances instances = {};
+	int result = thr_instances_find(&instances, error);
+
+	if (!result)
+		result = print_instance(arguments, &instances, error);
+	thr_instances_clear(&instances);
+	return result;
+}

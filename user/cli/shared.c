@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What several commands do the same way; see command.h. */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "control/instance.h"
+#include "control/lock.h"
+#include "control/tables.h"
+#include "core/cleanup.h"
+
+extern char **environ;
+
+static void warn_of_budgets(const char *file, const struct thr_xdp_config *xdp)
+{
+	for (size_t i = 0; i < xdp->tables.service_count; i++)
+		if (xdp->tables.services[i].new_sources.count)
+			fprintf(stderr,
+				"%s: warning: service %s: new_sources is valid but not enforced "
+				"by this version\n",
+				file, xdp->tables.services[i].name);
+}
+
+int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
+		 struct thr_config **ret_config, struct thr_error *error)
+{
+	const char *file = arguments->value[THR_OPT_CONFIG];
+	struct thr_config *config;
+	int result = thr_config_load(file, environ, &config, error);
+
+	if (result)
+		return result;
+	if (needs_xdp && !config->xdp.present) {
+		thr_config_free(config);
+		return thr_fail(error, EINVAL,
+				"%s: there is no xdp section, so there is nothing for the packet "
+				"layer",
+				file);
+	}
+	warn_of_budgets(file, &config->xdp);
+	*ret_config = config;
+	return 0;
+}
+
+int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error)
+{
+	char right[THR_PREFIX_TEXT];
+	const char *why = "";
+	int result = thr_prefix_parse(text, ret_prefix, &why);
+
+	if (!result)
+		return 0;
+	if (result == -EADDRNOTAVAIL) {
+		thr_prefix_format(ret_prefix, right);
+		return thr_fail(error, EINVAL, "%s: host bits are set: write %s", text, right);
+	}
+	return thr_fail(error, EINVAL, "%s: %s", text, why);
+}
+
+int thr_cli_edit(const struct thr_arguments *arguments, thr_cli_change change, void *context,
+		 struct thr_error *error)
+{
+	struct thr_instances instances = {};
+	struct thr_instance *instance;
+	struct thr_tables tables = {};
+	AUTO_CLOSE int lock = thr_lock(error);
+	int result = lock < 0 ? lock : thr_instances_find(&instances, error);
+
+	if (!result)
+		result = thr_instance_choose(&instances, arguments->value[THR_OPT_DEV], &instance,
+					     error);
+	if (!result)
+		result = thr_tables_read(instance, &tables, error);
+	if (!result)
+		result = change(&tables, context, error);
+	if (!result) {
+		if (tables.action == THR_ACTION_OFF)
+			tables.action = THR_ACTION_ENFORCE;
+		result = thr_tables_write(instance, &tables, error);
+	}
+	thr_tables_clear(&tables);
+	thr_instances_clear(&instances);
+	return result;
+}
+
+int thr_cli_read(const struct thr_arguments *arguments, struct thr_tables *ret_tables,
+		 struct thr_error *error)
+{
+	struct thr_instances instances = {};
+	struct thr_instance *instance;
+	AUTO_CLOSE int lock = thr_lock(error);
+	int result = lock < 0 ? lock : thr_instances_find(&instances, error);
+
+	if (!result)
+		result = thr_instance_choose(&instances, arguments->value[THR_OPT_DEV], &instance,
+					     error);
+	if (!result)
+		result = thr_tables_read(instance, ret_tables, error);
+	thr_instances_clear(&instances);
+	return result;
+}

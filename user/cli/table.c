@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The commands and options of the program, and the parser that serves them all.
+ *
+ * Options may stand before or after the operand, as --name VALUE or
+ * --name=VALUE; `--` ends them. A usage error prints one line and exits with 2.
+ */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *letter, *value, *text;
+} options[THR_OPTIONS] = {
+	[THR_OPT_CONFIG] = {"--config", "-c", "FILE", "the configuration"},
+	[THR_OPT_DEV] = {"--dev", NULL, "IF", "the interface"},
+	[THR_OPT_MODE] = {"--mode", NULL, "MODE",
+			  "auto (default: native, else generic), native, generic or offload"},
+	[THR_OPT_JSON] = {"--json", NULL, NULL, "print JSON"},
+	[THR_OPT_CONNECTIONS] = {"--connections", NULL, "RATE",
+				 "new connections of a source, as 20/s, 300/m or 10k/s"},
+	[THR_OPT_BURST] = {"--burst", NULL, "N",
+			   "how many of them at once (default: one second's worth)"},
+	[THR_OPT_PACKETS] = {"--packets", NULL, "RATE", "packets of a source"},
+	[THR_OPT_PACKET_BURST] = {"--packet-burst", NULL, "N", "how many of them at once"},
+	[THR_OPT_BYTES] = {"--bytes", NULL, "RATE", "bytes of a source's frames, as 10M/s"},
+	[THR_OPT_BYTE_BURST] = {"--byte-burst", NULL, "N", "how many of them at once"},
+	[THR_OPT_SHARED] = {"--shared", NULL, NULL,
+			    "one limit for the whole prefix, not for each source in it"},
+};
+
+#define LIMITS                                                                                     \
+	(THR_OPT(CONNECTIONS) | THR_OPT(BURST) | THR_OPT(PACKETS) | THR_OPT(PACKET_BURST) |        \
+	 THR_OPT(BYTES) | THR_OPT(BYTE_BURST) | THR_OPT(SHARED))
+#define LIST (THR_OPT(DEV) | THR_OPT(JSON))
+
+static const struct thr_command commands[] = {
+	{"check", NULL, "validate a configuration", THR_OPT(CONFIG), THR_OPT(CONFIG),
+	 thr_cmd_check},
+	{"attach", NULL, "put the throttle on an interface",
+	 THR_OPT(DEV) | THR_OPT(CONFIG) | THR_OPT(MODE), THR_OPT(DEV), thr_cmd_attach},
+	{"detach", NULL, "take the throttle off an interface", THR_OPT(DEV), THR_OPT(DEV),
+	 thr_cmd_detach},
+	{"apply", NULL, "replace the live tables by the file's, atomically",
+	 THR_OPT(CONFIG) | THR_OPT(DEV), THR_OPT(CONFIG), thr_cmd_apply},
+	{"limit list", NULL, "show the limits of source prefixes", LIST, 0, thr_cmd_limit_list},
+	{"limit set", "PREFIX", "limit each source of a prefix, or the prefix as a whole",
+	 LIMITS | THR_OPT(DEV), 0, thr_cmd_limit_set},
+	{"limit del", "PREFIX", "remove the limit of a prefix", THR_OPT(DEV), 0, thr_cmd_limit_del},
+	{"allow list", NULL, "show the prefixes that pass uncharged", LIST, 0, thr_cmd_allow_list},
+	{"allow add", "PREFIX", "let the sources of a prefix pass uncharged", THR_OPT(DEV), 0,
+	 thr_cmd_allow_add},
+	{"allow del", "PREFIX", "remove an allow prefix", THR_OPT(DEV), 0, thr_cmd_allow_del},
+	{"deny list", NULL, "show the prefixes that are dropped", LIST, 0, thr_cmd_deny_list},
+	{"deny add", "PREFIX", "drop what the sources of a prefix send", THR_OPT(DEV), 0,
+	 thr_cmd_deny_add},
+	{"deny del", "PREFIX", "remove a deny prefix", THR_OPT(DEV), 0, thr_cmd_deny_del},
+	{"status", NULL, "show interfaces, mode and counters by reason", LIST, 0, thr_cmd_status},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int usage_error(const char *what, const char *which, const char *hint)
+{
+	fprintf(stderr, "xdp-throttle: %s%s%s: see 'xdp-throttle %s%s--help'\n", what,
+		which ? " " : "", which ? which : "", hint ? hint : "", hint ? " " : "");
+	return THR_EXIT_USAGE;
+}
+
+/* --- help --- */
+
+static void print_synopsis(const struct thr_command *command)
+{
+	printf("xdp-throttle %s", command->name);
+	if (command->operand)
+		printf(" %s", command->operand);
+	for (int option = 0; option < THR_OPTIONS; option++) {
+		bool needed = command->required >> option & 1;
+
+		if (!(command->options >> option & 1))
+			continue;
+		printf(" %s%s", needed ? "" : "[",
+		       options[option].letter ? options[option].letter : options[option].name);
+		if (options[option].value)
+			printf(" %s", options[option].value);
+		printf("%s", needed ? "" : "]");
+	}
+	printf("\n");
+}
+
+static int print_command_help(const struct thr_command *command)
+{
+	printf("Usage: ");
+	print_synopsis(command);
+	printf("\n%s.\n\n", command->summary);
+	for (int option = 0; option < THR_OPTIONS; option++) {
+		char left[64];
+
+		if (!(command->options >> option & 1))
+			continue;
+		snprintf(left, sizeof(left), "%s%s%s %s",
+			 options[option].letter ? options[option].letter : "",
+			 options[option].letter ? ", " : "", options[option].name,
+			 options[option].value ? options[option].value : "");
+		printf("  %-20s %s\n", left, options[option].text);
+	}
+	printf("  %-20s %s\n", "--help", "print this");
+	return THR_EXIT_DONE;
+}
+
+static int print_help(void)
+{
+	printf("xdp-throttle %s: drops excess new connections at the network interface\n\n"
+	       "Usage: xdp-throttle COMMAND [OPTIONS]\n\n",
+	       THR_VERSION);
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+	printf("\n  xdp-throttle COMMAND --help   the options of one command\n"
+	       "  xdp-throttle --version\n\n"
+	       "Rates are written 20/s, 300/m or 10/h, counts 40, 10k or 1M. --dev is needed by\n"
+	       "attach and detach, and where several throttles run.\n"
+	       "Exit status: 0 done, 1 refused or failed, 2 usage. Manual: xdp-throttle(8),\n"
+	       "xdp-throttle.yaml(5).\n");
+	return THR_EXIT_DONE;
+}
+
+/* --- parsing --- */
+
+/* How many of the words at argv the command's name takes up; 0: it is another. */
+static int match_command(const struct thr_command *command, int argc, char **argv)
+{
+	const char *second = strchr(command->name, ' ');
+	size_t first = second ? (size_t)(second - command->name) : strlen(command->name);
+
+	if (strlen(argv[0]) != first || strncmp(argv[0], command->name, first) != 0)
+		return 0;
+	if (!second)
+		return 1;
+	return argc > 1 && strcmp(argv[1], second + 1) == 0 ? 2 : 0;
+}
+
+static bool is_group(const char *word)
+{
+	size_t length = strlen(word);
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strncmp(commands[i].name, word, length) == 0 && commands[i].name[length] == ' ')
+			return true;
+	return false;
+}
+
+/* The option that `word` names, with *ret_value the part after '=' or NULL. */
+static int match_option(const char *word, const char **ret_value)
+{
+	const char *equals = strchr(word, '=');
+	size_t length = equals ? (size_t)(equals - word) : strlen(word);
+
+	*ret_value = NULL;
+	for (int option = 0; option < THR_OPTIONS; option++) {
+		if (options[option].letter && strcmp(word, options[option].letter) == 0)
+			return option;
+		if (strlen(options[option].name) == length &&
+		    strncmp(word, options[option].name, length) == 0) {
+			*ret_value = equals ? equals + 1 : NULL;
+			return option;
+		}
+	}
+	return -1;
+}
+
+/* Take the option at argv[0]; returns the words it took up, or 0 after an error
+ * was printed. */
+static int take_option(const struct thr_command *command, int argc, char **argv,
+		       struct thr_arguments *arguments)
+{
+	const char *value;
+	int option = match_option(argv[0], &value);
+
+	if (option < 0 || !(command->options >> option & 1)) {
+		usage_error("unknown option", argv[0], command->name);
+		return 0;
+	}
+	if (arguments->value[option]) {
+		usage_error("given twice:", options[option].name, command->name);
+		return 0;
+	}
+	if (!options[option].value) {
+		if (value) {
+			usage_error("takes no value:", options[option].name, command->name);
+			return 0;
+		}
+		arguments->value[option] = "";
+		return 1;
+	}
+	if (!value && argc < 2) {
+		usage_error("needs a value:", options[option].name, command->name);
+		return 0;
+	}
+	arguments->value[option] = value ? value : argv[1];
+	return value ? 1 : 2;
+}
+
+static int check_complete(const struct thr_command *command, const struct thr_arguments *arguments)
+{
+	for (int option = 0; option < THR_OPTIONS; option++)
+		if (command->required >> option & 1 && !arguments->value[option])
+			return usage_error("missing", options[option].name, command->name);
+	if (command->operand && !arguments->operand)
+		return usage_error("missing", command->operand, command->name);
+	return THR_EXIT_DONE;
+}
+
+static int parse(const struct thr_command *command, int argc, char **argv,
+		 struct thr_arguments *arguments)
+{
+	bool options_end = false;
+
+	for (int at = 0; at < argc;) {
+		const char *word = argv[at];
+
+		if (!options_end && strcmp(word, "--") == 0) {
+			options_end = true;
+			at++;
+		} else if (!options_end && word[0] == '-' && word[1]) {
+			int taken = take_option(command, argc - at, argv + at, arguments);
+
+			if (!taken)
+				return THR_EXIT_USAGE;
+			at += taken;
+		} else if (command->operand && !arguments->operand) {
+			arguments->operand = word;
+			at++;
+		} else {
+			return usage_error("unexpected", word, command->name);
+		}
+	}
+	return check_complete(command, arguments);
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+static int run_command(const struct thr_command *command, int argc, char **argv)
+{
+	struct thr_arguments arguments = {};
+	struct thr_error error = {};
+	int status;
+
+	if (asks_for_help(argc, argv))
+		return print_command_help(command);
+	status = parse(command, argc, argv, &arguments);
+	if (status)
+		return status;
+	if (command->run(&arguments, &error)) {
+		fprintf(stderr, "xdp-throttle: %s\n", error.text);
+		return THR_EXIT_FAILED;
+	}
+	if (fflush(stdout)) {
+		fprintf(stderr, "xdp-throttle: standard output: %s\n", strerror(errno));
+		return THR_EXIT_FAILED;
+	}
+	return THR_EXIT_DONE;
+}
+
+int thr_cli_main(int argc, char **argv)
+{
+	if (argc < 2)
+		return usage_error("which command?", NULL, NULL);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		int words = match_command(&commands[i], argc - 1, argv + 1);
+
+		if (words)
+			return run_command(&commands[i], argc - 1 - words, argv + 1 + words);
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("xdp-throttle %s\n", THR_VERSION);
+		return THR_EXIT_DONE;
+	}
+	if (strcmp(argv[1], "help") == 0 || asks_for_help(argc - 1, argv + 1))
+		return print_help();
+	if (is_group(argv[1]))
+		return usage_error(argc > 2 ? "unknown command" : "incomplete command",
+				   argc > 2 ? argv[2] : argv[1], NULL);
+	return usage_error("unknown command", argv[1], NULL);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The parts of RFC 3986 that a configuration needs: HOST[:PORT] of a target, of
+ * the API's address and of Redis. A host is a name, an IPv4 address, or an IPv6
+ * address in brackets; it is not looked up here.
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config/validate.h"
+
+#define HOST_MAX 253 /* of a name, RFC 1035 */
+#define LABEL_MAX 63
+#define HTTP_PORT 80
+
+struct authority {
+	char host[HOST_MAX + 1]; /* without brackets */
+	uint16_t port;		 /* 0: none was written */
+	bool is_address;
+};
+
+static bool is_name_byte(char c)
+{
+	return isalnum((unsigned char)c) || c == '-' || c == '_';
+}
+
+/* Labels of letters, digits, '-' and '_' (which container names have), with a
+ * dot between them and maybe one at the end. */
+static bool is_name(const char *host)
+{
+	while (*host) {
+		size_t length = strcspn(host, ".");
+
+		if (!length || length > LABEL_MAX || host[0] == '-' || host[length - 1] == '-')
+			return false;
+		for (size_t i = 0; i < length; i++)
+			if (!is_name_byte(host[i]))
+				return false;
+		host += length + (host[length] == '.');
+	}
+	return true;
+}
+
+static const char *host_fault(struct authority *authority, bool bracketed)
+{
+	const char *host = authority->host;
+	struct in6_addr address;
+
+	if (bracketed) {
+		authority->is_address = true;
+		return inet_pton(AF_INET6, host, &address) == 1
+			       ? NULL
+			       : "write an IPv6 address in the brackets";
+	}
+	if (!*host)
+		return "write a host";
+	if (!host[strspn(host, "0123456789.")]) {
+		authority->is_address = true;
+		return inet_pton(AF_INET, host, &address) == 1
+			       ? NULL
+			       : "write an IPv4 address of four numbers, such as 192.0.2.1";
+	}
+	return is_name(host) ? NULL : "write a host name of letters, digits, '-' and '.'";
+}
+
+static const char *port_fault(const char *text, size_t length, uint16_t *ret_port)
+{
+	unsigned long port = 0;
+
+	for (size_t i = 0; i < length && port <= UINT16_MAX; i++) {
+		if (!isdigit((unsigned char)text[i]))
+			return "write a port from 1 to 65535 after the colon";
+		port = port * 10 + (unsigned long)(text[i] - '0');
+	}
+	if (!port || port > UINT16_MAX)
+		return "write a port from 1 to 65535 after the colon";
+	*ret_port = (uint16_t)port;
+	return NULL;
+}
+
+/* Split the `length` bytes of HOST[:PORT] at `text`; returns what would be right,
+ * or NULL. */
+static const char *split(const char *text, size_t length, struct authority *ret_authority)
+{
+	struct authority authority = {0};
+	bool bracketed = length && text[0] == '[';
+	const char *end = text + length, *host_end, *fault;
+
+	if (bracketed) {
+		text++;
+		host_end = memchr(text, ']', (size_t)(end - text));
+		if (!host_end)
+			return "write a closing bracket after the IPv6 address";
+	} else {
+		host_end = memchr(text, ':', length);
+		host_end = host_end ? host_end : end;
+		if (host_end < end && memchr(host_end + 1, ':', (size_t)(end - host_end - 1)))
+			return "write an IPv6 address in brackets, such as [2001:db8::1]:8080";
+	}
+	if (host_end - text > HOST_MAX)
+		return "write a host of at most 253 bytes";
+	memcpy(authority.host, text, (size_t)(host_end - text));
+	fault = host_fault(&authority, bracketed);
+	if (fault)
+		return fault;
+
+	host_end += bracketed;
+	if (host_end < end) {
+		if (*host_end != ':')
+			return "write only a colon and a port after the bracket";
+		fault = port_fault(host_end + 1, (size_t)(end - host_end - 1), &authority.port);
+	}
+	if (!fault)
+		*ret_authority = authority;
+	return fault;
+}
+
+static const char *after_scheme(const char *text, const char *scheme)
+{
+	size_t length = strlen(scheme);
+
+	return strncasecmp(text, scheme, length) == 0 ? text + length : NULL;
+}
+
+static const char *target_fault(const char *text, struct authority *ret_authority)
+{
+	const char *rest = after_scheme(text, "http://");
+	size_t length;
+
+	if (after_scheme(text, "https://"))
+		return "only http:// targets are supported";
+	if (!rest)
+		return "write http://HOST or http://HOST:PORT";
+	length = strcspn(rest, "/?#");
+	if (memchr(rest, '@', length))
+		return "write it without a user name or password";
+	if (rest[length] && strcmp(rest + length, "/") != 0)
+		return "write it without a path: requests keep their own";
+	return split(rest, length, ret_authority);
+}
+
+int thr_target_parse(const char *text, struct thr_target *ret_target, const char **ret_why)
+{
+	struct authority authority;
+	const char *why = target_fault(text, &authority);
+	char *host;
+
+	if (why) {
+		*ret_why = why;
+		return -EINVAL;
+	}
+	host = strdup(authority.host);
+	if (!host)
+		return -ENOMEM;
+	ret_target->host = host;
+	ret_target->port = authority.port ? authority.port : HTTP_PORT;
+	return 0;
+}
+
+const char *thr_listen_fault(const char *text)
+{
+	struct authority authority;
+	const char *fault = split(text, strlen(text), &authority);
+
+	if (fault)
+		return fault;
+	if (!authority.is_address || !authority.port)
+		return "write ADDRESS:PORT, such as 127.0.0.1:8081 or [::1]:8081";
+	return NULL;
+}
+
+/* redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]. The last '@' ends the
+ * password, which may have others in it. */
+const char *thr_redis_url_fault(const char *text)
+{
+	const char *rest = after_scheme(text, "redis://");
+	struct authority authority;
+	const char *host, *database, *fault;
+	size_t length;
+
+	rest = rest ? rest : after_scheme(text, "rediss://");
+	if (!rest)
+		return "write redis://HOST:PORT/0, or rediss:// for TLS";
+	for (size_t i = 0; rest[i]; i++)
+		if (rest[i] <= ' ' || rest[i] > '~')
+			return "write printable ASCII without spaces, percent-encode the rest";
+	length = strcspn(rest, "/?#");
+	host = memrchr(rest, '@', length);
+	host = host ? host + 1 : rest;
+	fault = split(host, (size_t)(rest + length - host), &authority);
+	if (fault)
+		return fault;
+	database = rest + length;
+	if (*database == '/')
+		database++;
+	if (database[strspn(database, "0123456789")] || strlen(database) > 5)
+		return "write the number of a database after the host, such as /0, and nothing "
+		       "more";
+	return NULL;
+}
+
+int thr_listen_port(const char *text)
+{
+	struct authority authority;
+
+	return split(text, strlen(text), &authority) ? -EINVAL : authority.port;
+}

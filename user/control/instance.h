@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A running throttle: one loaded program with its maps, and the interfaces of
+ * this network namespace that it is attached to.
+ *
+ * It is found through the interfaces, never through a path: so a program that
+ * `ip link` attached is managed like one of ours, and /sys/fs/bpf need not be
+ * there. The interface has the program itself, or libxdp's dispatcher that
+ * calls it.
+ */
+#ifndef THR_INSTANCE_H
+#define THR_INSTANCE_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "core/error.h"
+#include "thr_abi.h"
+
+enum thr_map {
+	THR_MAP_CONFIG,
+	THR_MAP_PORTS,
+	THR_MAP_SERVICES,
+	THR_MAP_POLICIES,
+	THR_MAP_SUMMARY,
+	THR_MAP_SOURCES,
+	THR_MAP_RECENT,
+	THR_MAP_BUCKETS,
+	THR_MAP_STATS,
+	THR_MAPS
+};
+
+struct thr_attachment {
+	unsigned int index;
+	char name[IF_NAMESIZE];
+	enum thr_xdp_mode mode; /* never THR_MODE_AUTO */
+	bool joined;		/* called by libxdp's dispatcher */
+};
+
+struct thr_instance {
+	uint32_t program_id;
+	uint8_t tag[8]; /* hash of the program's instructions */
+	int program_fd;
+	int map_fd[THR_MAPS];
+	struct thr_live *live;	      /* thr_config, and the other arrays that */
+	struct thr_ports *ports;      /* can be mapped; NULL before */
+	struct thr_service *services; /* thr_instance_map() */
+	struct thr_policy *policies;
+	uint64_t *summary;
+	struct thr_attachment *attachments; /* ascending by index */
+	size_t attachment_count;
+};
+
+struct thr_instances {
+	struct thr_instance *items; /* ascending by program id */
+	size_t count;
+};
+
+/* What is attached to an interface. */
+struct thr_occupant {
+	uint32_t program_id; /* 0: nothing */
+	enum thr_xdp_mode mode;
+	char name[16];		/* of the program */
+	uint32_t dispatcher_id; /* libxdp's dispatcher, when there is one */
+	uint32_t ours;		/* id of our program, there or behind the dispatcher; 0: none */
+};
+
+/*
+ * Find every throttle of this network namespace, with its maps open and mapped.
+ * Returns 0 (there may be none), or a negative errno: -EPERM without the
+ * privilege, -EPROTO for a throttle of another version.
+ */
+int thr_instances_find(struct thr_instances *ret_instances, struct thr_error *error);
+void thr_instances_clear(struct thr_instances *instances);
+
+/* What is attached to interface `index`, called `name`. */
+int thr_occupant_find(unsigned int index, const char *name, struct thr_occupant *ret_occupant,
+		      struct thr_error *error);
+
+/*
+ * The instance on interface `device`; with `device` NULL, the only one. Errors
+ * name what there is: none, several, no such interface, or another program.
+ * The result belongs to `instances`.
+ */
+int thr_instance_choose(const struct thr_instances *instances, const char *device,
+			struct thr_instance **ret_instance, struct thr_error *error);
+
+/* Open the program `id` and its maps into `instance`, which is empty. */
+int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_error *error);
+
+/* Map the arrays of an instance whose map_fd are open. */
+int thr_instance_map(struct thr_instance *instance, struct thr_error *error);
+
+/* Release what `instance` holds and make it empty. Nothing is detached. */
+void thr_instance_clear(struct thr_instance *instance);
+void thr_instance_init(struct thr_instance *instance);
+
+const char *thr_map_name(enum thr_map map);
+const char *thr_mode_name(enum thr_xdp_mode mode);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The live tables of an instance: written as a whole, read back as a whole.
+ *
+ * A table is written into the slot that is not in force and then put in force
+ * by one store: packets see all of the old or all of the new, and a failure on
+ * the way leaves the old one alone. Callers hold thr_lock().
+ */
+#ifndef THR_CONTROL_TABLES_H
+#define THR_CONTROL_TABLES_H
+
+#include "config/config.h"
+#include "control/instance.h"
+
+/* Make `tables` live. Buckets and counters stay. Returns 0, or a negative errno
+ * with `error` set and the old tables in force: -ENOSPC where they do not fit,
+ * -ENOMEM. */
+int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
+		     struct thr_error *error);
+
+/* The tables in force, for thr_tables_clear(). An instance that no table was
+ * applied to has empty ones, with action THR_ACTION_OFF. Limits that the packet
+ * layer does not keep (new_sources) are not read back. */
+int thr_tables_read(const struct thr_instance *instance, struct thr_tables *ret_tables,
+		    struct thr_error *error);
+
+/* --- for tables.c and readback.c --- */
+
+/* What is done with each entry of thr_sources; a result other than 0 ends it. */
+typedef int (*thr_source_visit)(void *context, const struct thr_source_key *key,
+				const struct thr_source *source);
+
+/* Visit every entry of `slot`. Returns 0, the visitor's result, or a negative
+ * errno of the kernel's. */
+int thr_sources_walk(int map_fd, unsigned int slot, thr_source_visit visit, void *context);
+
+#endif
