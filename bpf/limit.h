@@ -160,13 +160,23 @@ static __always_inline int limit_charge_kinds(const struct ladder *ladder,
 	return 0;
 }
 
+static __always_inline const struct thr_policy *limit_tier(const struct ladder *ladder)
+{
+	__u32 key = ladder->slot * (THR_SERVICES_MAX + 1) + ladder->service;
+	const struct thr_service *service = bpf_map_lookup_elem(&thr_services, &key);
+	__u32 index = 0;
+
+	if (service)
+		index = ladder->ask->is_v6 ? service->tier[1] : service->tier[0];
+	return index ? limit_policy(ladder->slot, index) : NULL;
+}
+
 /* The source's own buckets, then those of its prefix. */
 static __always_inline int limit_charge_all(const struct ladder *ladder)
 {
 	const struct thr_policy *service = limit_policy(ladder->slot, ladder->service);
 	const struct thr_policy *own = service, *tier;
 	struct charge charge = {};
-	__u32 tier_index;
 	int reason;
 
 	if (ladder->policy)
@@ -174,12 +184,11 @@ static __always_inline int limit_charge_all(const struct ladder *ladder)
 	if (!service || !own)
 		return THR_REASON_NO_BUCKET;
 	reason = limit_charge_kinds(ladder, own, service, &charge);
-	tier_index = ladder->ask->is_v6 ? service->tier[1] : service->tier[0];
-	if (reason || !tier_index)
+	if (reason)
 		return reason;
-	tier = limit_policy(ladder->slot, tier_index);
+	tier = limit_tier(ladder);
 	if (!tier)
-		return THR_REASON_NO_BUCKET;
+		return 0;
 	reason = limit_charge_kinds(ladder, tier, tier, &charge);
 	if (reason)
 		limit_give_back_kinds(ladder, THR_KINDS, own, service, &charge);

@@ -56,14 +56,25 @@ struct thr_settings {
 	__be64 v6_source_mask[2]; /* the part of an IPv6 address that is one source */
 };
 
+#define THR_FALLBACKS_MAX 16
+
+/* An interface that was to be attached in native mode and could not. */
+struct thr_fallback {
+	__u32 interface; /* index; 0: no entry */
+	__s32 error;	 /* errno of the attempt */
+};
+
 struct thr_live {
 	__u32 version;	/* THR_ABI_VERSION; 0 until a table was applied */
 	__u32 active;	/* the slot that is in force */
 	__u64 jiffy_ns; /* length of a timer tick; 0: unknown, remember no refusal */
 	struct thr_settings slot[THR_SLOTS];
+	/* The rest is user space's own. */
+	__u32 stale[THR_SLOTS]; /* thr_sources may hold entries of a table not in force */
+	struct thr_fallback fallback[THR_FALLBACKS_MAX];
 };
 _Static_assert(sizeof(struct thr_settings) == 32, "thr_settings is an ABI");
-_Static_assert(sizeof(struct thr_live) == 80, "thr_live is an ABI");
+_Static_assert(sizeof(struct thr_live) == 216, "thr_live is an ABI");
 
 /* --- thr_policies: array, slot * THR_POLICIES_MAX + index --- */
 
@@ -95,18 +106,18 @@ struct thr_limit {
 
 struct thr_policy {
 	struct thr_limit limit[THR_KINDS];
-	__u32 tier[2]; /* of a service: index of the limits of each IPv4 and IPv6 prefix; 0: none */
+	__u64 unused;
 };
 _Static_assert(sizeof(struct thr_limit) == 40, "thr_limit is an ABI");
 _Static_assert(sizeof(struct thr_policy) == 128, "thr_policy is an ABI");
 
 /* --- thr_services: array, slot * (THR_SERVICES_MAX + 1) + service --- */
 
-/* For user space, which reads the tables back before it changes them. */
 struct thr_service {
 	char name[32];	  /* NUL-terminated; empty: no such service */
-	__u32 own_policy; /* index of what the service itself was given; 0: nothing */
-	__u32 unused[3];
+	__u32 tier[2];	  /* index of the limits of each IPv4 and each IPv6 prefix; 0: none */
+	__u32 own_policy; /* index of what the service itself states; 0: nothing */
+	__u32 unused;
 };
 _Static_assert(sizeof(struct thr_service) == 48, "thr_service is an ABI");
 

@@ -33,7 +33,7 @@ int thr_cmd_apply(const struct thr_arguments *arguments, struct thr_error *error
 		return result;
 	result = apply(arguments->value[THR_OPT_DEV], &config->xdp.tables, error);
 	if (!result)
-		printf("%s: live: %zu services, %zu source prefixes\n",
+		printf("%s: live (services: %zu, source prefixes: %zu)\n",
 		       arguments->value[THR_OPT_CONFIG], config->xdp.tables.service_count,
 		       config->xdp.tables.source_count);
 	thr_config_free(config);

@@ -11,7 +11,7 @@ int thr_cmd_check(const struct thr_arguments *arguments, struct thr_error *error
 
 	if (result)
 		return result;
-	printf("%s: valid: %zu routes, %zu services, %zu source prefixes\n",
+	printf("%s: valid (routes: %zu, services: %zu, source prefixes: %zu)\n",
 	       arguments->value[THR_OPT_CONFIG], config->route_count,
 	       config->xdp.tables.service_count, config->xdp.tables.source_count);
 	thr_config_free(config);

@@ -320,6 +320,7 @@ int thr_attach(const struct thr_attach_request *request, struct thr_attach_resul
 	struct thr_occupant occupant;
 	int code;
 
+	thr_program_silence();
 	if (!index)
 		return thr_fail(error, ENODEV, "%s: no such interface in this network namespace",
 				request->device);

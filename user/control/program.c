@@ -42,6 +42,13 @@ static int keep_xdp_complaint(enum libxdp_print_level level, const char *format,
 	return level == LIBXDP_WARN ? keep_complaint(LIBBPF_WARN, format, arguments) : 0;
 }
 
+void thr_program_silence(void)
+{
+	libbpf_set_print(keep_complaint);
+	libxdp_set_print(keep_xdp_complaint);
+	last_complaint[0] = '\0';
+}
+
 static int check_kernel(struct thr_error *error)
 {
 	struct utsname kernel;
@@ -78,9 +85,7 @@ int thr_program_open(const struct thr_instance *reuse, struct thr_program **ret_
 
 	if (result)
 		return result;
-	libbpf_set_print(keep_complaint);
-	libxdp_set_print(keep_xdp_complaint);
-	last_complaint[0] = '\0';
+	thr_program_silence();
 	program = calloc(1, sizeof(*program));
 	if (!program)
 		return thr_fail(error, ENOMEM, "out of memory");
@@ -176,8 +181,7 @@ int thr_program_leave(uint32_t id, unsigned int index, const char *name, enum th
 	struct xdp_program *program;
 	int result;
 
-	libbpf_set_print(keep_complaint);
-	libxdp_set_print(keep_xdp_complaint);
+	thr_program_silence();
 	program = xdp_program__from_id(id);
 	result = (int)libxdp_get_error(program);
 	if (!result) {

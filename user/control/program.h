@@ -29,6 +29,9 @@ int thr_program_join(struct thr_program *program, unsigned int index, const char
 int thr_program_leave(uint32_t id, unsigned int index, const char *name, enum thr_xdp_mode mode,
 		      struct thr_error *error);
 
+/* Keep libbpf and libxdp from printing; their last complaint goes into errors. */
+void thr_program_silence(void);
+
 /* Closes it; what is loaded stays where it is attached. */
 void thr_program_free(struct thr_program *program);
 

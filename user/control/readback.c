@@ -35,17 +35,15 @@ static int read_ports(const struct thr_instance *instance, uint32_t number,
 static int read_service(const struct thr_instance *instance, uint32_t number,
 			const struct thr_service *live, struct thr_service_config *service)
 {
-	const struct thr_policy *policy = policy_at(instance, number);
-
 	service->name = strndup(live->name, sizeof(live->name));
 	if (!service->name)
 		return -ENOMEM;
 	if (live->own_policy)
 		thr_policy_limits(policy_at(instance, live->own_policy), &service->per_source);
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
-		const struct thr_policy *tier = policy_at(instance, policy->tier[is_v6]);
+		const struct thr_policy *tier = policy_at(instance, live->tier[is_v6]);
 
-		if (!policy->tier[is_v6])
+		if (!live->tier[is_v6])
 			continue;
 		thr_policy_limits(tier, &service->per_prefix);
 		for (int kind = 0; kind < THR_KINDS; kind++) {

@@ -132,9 +132,9 @@ static int write_service(struct writer *writer, const struct thr_service_config 
 	service->own_policy = (uint32_t)index;
 
 	thr_policy_state(&policy, &config->per_source, THR_SCOPE_SERVICE | number);
-	result = write_tier(writer, config, number, false, &policy.tier[0], error);
+	result = write_tier(writer, config, number, false, &service->tier[0], error);
 	if (!result)
-		result = write_tier(writer, config, number, true, &policy.tier[1], error);
+		result = write_tier(writer, config, number, true, &service->tier[1], error);
 	if (result)
 		return result;
 	thr_policy_set_place(&writer->policies, number, &policy);
