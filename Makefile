@@ -36,7 +36,7 @@ BPF_TESTS := $(patsubst tests/bpf/test_%.c,$B/tests/bpf/test_%,$(wildcard tests/
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$B/tests/fuzz/fuzz_%,$(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$B/%.o)
-TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(wildcard scripts/tools/*.c))
+TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard scripts/tools/*.c)))
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -105,7 +105,7 @@ test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $B/tests/bpf/mo
 
 # --- tools, demo, bench -----------------------------------------------------
 
-$B/tools/%: $B/scripts/tools/%.o $(USER_OBJ) $(SUPPORT_OBJ)
+$B/tools/%: $B/scripts/tools/%.o $(USER_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
 -include $(wildcard scripts/tools/rules.mk)

@@ -7,11 +7,13 @@
  * tags, several documents, text that is not UTF-8, NUL characters, and anything
  * past the limits of node.h.
  */
-#include <errno.h>
+#include <assert.h>
 #include <string.h>
 #include <yaml.h>
 
 #include "config/node.h"
+
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 struct level {
 	struct thr_node *node;
@@ -112,18 +114,20 @@ static const char *take_text(struct builder *builder, const yaml_event_t *event,
 	return copy;
 }
 
-/* Append a value to the innermost open map or list; the first one is the root. */
-static int add(struct builder *builder, enum thr_node_kind kind, const yaml_event_t *event,
-	       struct thr_node **ret_node)
+/* Append a value to the innermost open map or list; the first one is the root.
+ * Returns its node, or NULL with *ret_r set. */
+static struct thr_node *add(struct builder *builder, enum thr_node_kind kind,
+			    const yaml_event_t *event, int *ret_r)
 {
-	struct thr_node *node;
+	struct thr_node *node = thr_tree_node(builder->tree);
 
-	if (builder->tree->node_count >= THR_NODES_MAX)
-		return thr_refuse_at(builder->reader, place_of(event->start_mark),
-				     "more than %u values: write a smaller file", THR_NODES_MAX);
-	node = thr_tree_node(builder->tree);
+	if (!node && builder->tree->node_count >= THR_NODES_MAX)
+		*ret_r = thr_refuse_at(builder->reader, place_of(event->start_mark),
+				       "more than %u values: write a smaller file", THR_NODES_MAX);
+	else if (!node)
+		*ret_r = thr_refuse_memory(builder->reader);
 	if (!node)
-		return thr_refuse_memory(builder->reader);
+		return NULL;
 	node->kind = (uint8_t)kind;
 	node->place = place_of(event->start_mark);
 	node->key = builder->key;
@@ -139,8 +143,7 @@ static int add(struct builder *builder, enum thr_node_kind kind, const yaml_even
 	} else {
 		builder->tree->root = node;
 	}
-	*ret_node = node;
-	return 0;
+	return node;
 }
 
 static int on_scalar(struct builder *builder, const yaml_event_t *event)
@@ -157,8 +160,8 @@ static int on_scalar(struct builder *builder, const yaml_event_t *event)
 		builder->key_place = place_of(event->start_mark);
 		return 0;
 	}
-	r = add(builder, THR_NODE_SCALAR, event, &node);
-	if (r < 0)
+	node = add(builder, THR_NODE_SCALAR, event, &r);
+	if (!node)
 		return r;
 	node->text = text;
 	node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -168,7 +171,7 @@ static int on_scalar(struct builder *builder, const yaml_event_t *event)
 static int on_open(struct builder *builder, enum thr_node_kind kind, const yaml_event_t *event)
 {
 	struct thr_node *node;
-	int r;
+	int r = 0;
 
 	if (expects_key(builder))
 		return thr_refuse_at(builder->reader, place_of(event->start_mark),
@@ -176,8 +179,8 @@ static int on_open(struct builder *builder, enum thr_node_kind kind, const yaml_
 	if (builder->depth == THR_DEPTH_MAX)
 		return thr_refuse_at(builder->reader, place_of(event->start_mark),
 				     "nested deeper than %d levels", THR_DEPTH_MAX);
-	r = add(builder, kind, event, &node);
-	if (r < 0)
+	node = add(builder, kind, event, &r);
+	if (!node)
 		return r;
 	builder->open[builder->depth++] = (struct level){node, &node->first};
 	return 0;
@@ -242,6 +245,7 @@ static int on_event(struct builder *builder, const yaml_event_t *event)
 		return on_open(builder, THR_NODE_MAP, event);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
+		assert(builder->depth); /* libyaml pairs its events */
 		builder->depth--;
 		return 0;
 	default:
@@ -257,6 +261,13 @@ int thr_tree_load(const struct thr_reader *reader, const char *text, size_t size
 	bool ended = false;
 	int r = 0;
 
+	/* libyaml takes a byte order mark for a column, so that a directive after it
+	 * is not at the start of its line. */
+	if (size >= strlen(BYTE_ORDER_MARK) &&
+	    memcmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0) {
+		text += strlen(BYTE_ORDER_MARK);
+		size -= strlen(BYTE_ORDER_MARK);
+	}
 	if (!yaml_parser_initialize(&parser))
 		return thr_refuse_memory(reader);
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);

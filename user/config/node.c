@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_BYTES (64 * 1024)
+#define CHUNK_BYTES ((size_t)64 * 1024)
 
 /* Memory of a tree is taken from the newest chunk and never given back alone. */
 struct thr_chunk {
@@ -147,7 +147,7 @@ const char *thr_quote(const char *text, char quoted[static THR_QUOTED])
 	*end++ = '\'';
 	for (size_t i = 0; i < length && i < shown; i++)
 		*end++ = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-	strcpy(end, length > shown ? "...'" : "'");
+	memcpy(end, length > shown ? "...'" : "'", length > shown ? sizeof("...'") : sizeof("'"));
 	return quoted;
 }
 

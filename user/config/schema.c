@@ -8,20 +8,21 @@
 
 #include "config/validate.h"
 
-/* The member of a struct that a field fills. */
-#define INTO(owner, member)                                                                        \
-	.offset = offsetof(struct owner, member), .size = sizeof(((struct owner *)NULL)->member)
+/* The member of a struct that a field fills; SIZED() where its type has a choice. */
+#define INTO(owner, member) .offset = offsetof(struct owner, member)
+#define SIZED(owner, member) INTO(owner, member), .size = sizeof(((struct owner *)NULL)->member)
 #define FIELDS(table) .fields = (table), .field_count = sizeof(table) / sizeof((table)[0])
 #define ITEMS(owner, count, type)                                                                  \
 	.count_offset = offsetof(struct owner, count), .item_size = sizeof(type)
 
-/* A rate, written per second or per minute: `offset` and `size` are the rate's. */
+/* A rate, which is written per second or per minute. */
 #define PER_S(noun) noun "_per_second", THR_TYPE_RATE, .per_s = 1, .rival = noun "_per_minute"
 #define PER_MIN(noun) noun "_per_minute", THR_TYPE_RATE, .per_s = 60, .rival = noun "_per_second"
 
 /* The limits of the packet layer, in the array of rates `kind` of `owner`. `burst`
  * goes to the connections; thr_finish_limits() moves it where it belongs to
  * another kind. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a member cannot have them */
 #define LIMITS(owner, kind)                                                                        \
 	{PER_S("connections"), INTO(owner, kind[THR_CONNECTIONS])},                                \
 		{PER_MIN("connections"), INTO(owner, kind[THR_CONNECTIONS])},                      \
@@ -34,6 +35,7 @@
 	{                                                                                          \
 		"byte_burst", THR_TYPE_COUNT, INTO(owner, kind[THR_BYTES].burst)                   \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* --- HTTP side --- */
 
@@ -54,8 +56,7 @@ static const struct thr_word balances[] = {
 };
 
 /* `target` and `targets` fill the same list. */
-static const struct thr_field target_item = {"target", THR_TYPE_TARGET,
-					     .size = sizeof(struct thr_target)};
+static const struct thr_field target_item = {.key = "target", .type = THR_TYPE_TARGET};
 static const struct thr_list target_single = {
 	ITEMS(thr_route_config, target_count, struct thr_target),
 	.item = &target_item,
@@ -74,7 +75,7 @@ static const struct thr_field route_fields[] = {
 	 INTO(thr_route_config, targets)},
 	{"targets", THR_TYPE_LIST, .list = &target_list, .rival = "target",
 	 INTO(thr_route_config, targets)},
-	{"balance", THR_TYPE_WORD, .words = balances, INTO(thr_route_config, balance)},
+	{"balance", THR_TYPE_WORD, .words = balances, SIZED(thr_route_config, balance)},
 	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
 	 INTO(thr_route_config, rate_limit)},
 };
@@ -89,12 +90,11 @@ static const struct thr_list route_list = {
 };
 
 static const struct thr_field server_fields[] = {
-	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, INTO(thr_config, port)},
+	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, SIZED(thr_config, port)},
 };
 static const struct thr_section server_section = {"server", FIELDS(server_fields)};
 
-static const struct thr_field proxy_item = {"prefix", THR_TYPE_PREFIX,
-					    .size = sizeof(struct thr_prefix)};
+static const struct thr_field proxy_item = {.key = "prefix", .type = THR_TYPE_PREFIX};
 static const struct thr_list proxy_list = {
 	ITEMS(thr_config, trusted_proxy_count, struct thr_prefix),
 	.item = &proxy_item,
@@ -107,8 +107,8 @@ static const struct thr_section per_source_section = {"per_source", FIELDS(per_s
 						      .finish = thr_finish_limits};
 
 static const struct thr_field per_prefix_fields[] = {
-	{"ipv4", THR_TYPE_INTEGER, .min = 1, .max = 32, INTO(thr_service_config, prefix_v4)},
-	{"ipv6", THR_TYPE_INTEGER, .min = 1, .max = 128, INTO(thr_service_config, prefix_v6)},
+	{"ipv4", THR_TYPE_INTEGER, .min = 1, .max = 32, SIZED(thr_service_config, prefix_v4)},
+	{"ipv6", THR_TYPE_INTEGER, .min = 1, .max = 128, SIZED(thr_service_config, prefix_v6)},
 	LIMITS(thr_service_config, per_prefix.kind),
 };
 static const struct thr_section per_prefix_section = {"per_prefix", FIELDS(per_prefix_fields),
@@ -125,7 +125,7 @@ static const struct thr_field new_sources_fields[] = {
 	 INTO(thr_service_config, new_sources)},
 	{"burst", THR_TYPE_COUNT, INTO(thr_service_config, new_sources.burst)},
 	{"on_overload", THR_TYPE_WORD, .words = overload_policies,
-	 INTO(thr_service_config, on_overload)},
+	 SIZED(thr_service_config, on_overload)},
 };
 static const struct thr_section new_sources_section = {"new_sources", FIELDS(new_sources_fields),
 						       .finish = thr_finish_new_sources};
@@ -165,7 +165,7 @@ static const struct thr_word source_actions[] = {
 };
 static const struct thr_field source_fields[] = {
 	{"prefix", THR_TYPE_PREFIX, .required = true, INTO(thr_source_config, prefix)},
-	{"action", THR_TYPE_WORD, .words = source_actions, INTO(thr_source_config, action)},
+	{"action", THR_TYPE_WORD, .words = source_actions, SIZED(thr_source_config, action)},
 	LIMITS(thr_source_config, limits.kind),
 	{"shared", THR_TYPE_BOOL, INTO(thr_source_config, shared)},
 };
@@ -204,14 +204,14 @@ static const struct thr_word pass_or_drop[] = {{"pass", false}, {"drop", true}, 
 
 static const struct thr_field xdp_fields[] = {
 	{"interfaces", THR_TYPE_LIST, .list = &interface_list, INTO(thr_xdp_config, interfaces)},
-	{"mode", THR_TYPE_WORD, .words = modes, INTO(thr_xdp_config, mode)},
-	{"action", THR_TYPE_WORD, .words = actions, INTO(thr_xdp_config, tables.action)},
+	{"mode", THR_TYPE_WORD, .words = modes, SIZED(thr_xdp_config, mode)},
+	{"action", THR_TYPE_WORD, .words = actions, SIZED(thr_xdp_config, tables.action)},
 	{"malformed", THR_TYPE_WORD, .words = pass_or_drop,
-	 INTO(thr_xdp_config, tables.drop_malformed)},
+	 SIZED(thr_xdp_config, tables.drop_malformed)},
 	{"fragments", THR_TYPE_WORD, .words = pass_or_drop,
-	 INTO(thr_xdp_config, tables.drop_fragments)},
+	 SIZED(thr_xdp_config, tables.drop_fragments)},
 	{"ipv6_source_prefix", THR_TYPE_INTEGER, .min = 1, .max = 128,
-	 INTO(thr_xdp_config, tables.v6_source_bits)},
+	 SIZED(thr_xdp_config, tables.v6_source_bits)},
 	{"per_source", THR_TYPE_MAP, .section = &per_source_section,
 	 INTO(thr_xdp_config, tables.per_source)},
 	{"services", THR_TYPE_LIST, .list = &service_list, INTO(thr_xdp_config, tables.services)},
@@ -234,7 +234,7 @@ static const struct thr_field redis_fields[] = {
 };
 static const struct thr_section redis_section = {"redis", FIELDS(redis_fields)};
 static const struct thr_field store_fields[] = {
-	{"backend", THR_TYPE_WORD, .words = backends, INTO(thr_config, backend)},
+	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_config, backend)},
 	{"redis", THR_TYPE_MAP, .section = &redis_section},
 };
 static const struct thr_section store_section = {"store", FIELDS(store_fields)};
@@ -249,8 +249,8 @@ static const struct thr_word log_levels[] = {
 static const struct thr_word log_formats[] = {
 	{"text", THR_LOG_TEXT}, {"json", THR_LOG_JSON}, {NULL, 0}};
 static const struct thr_field log_fields[] = {
-	{"level", THR_TYPE_WORD, .words = log_levels, INTO(thr_config, log_level)},
-	{"format", THR_TYPE_WORD, .words = log_formats, INTO(thr_config, log_format)},
+	{"level", THR_TYPE_WORD, .words = log_levels, SIZED(thr_config, log_level)},
+	{"format", THR_TYPE_WORD, .words = log_formats, SIZED(thr_config, log_format)},
 };
 static const struct thr_section log_section = {"log", FIELDS(log_fields)};
 

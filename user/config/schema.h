@@ -92,13 +92,4 @@ int thr_decode(const struct thr_reader *reader, const struct thr_section *sectio
 int thr_environment_apply(const struct thr_reader *reader, char *const *environment,
 			  struct thr_tree *tree);
 
-/* Of the names offered, the one that `wanted` was most likely meant to be. */
-struct thr_suggestion {
-	const char *wanted;
-	const char *nearest; /* NULL: nothing is near */
-	size_t distance;
-};
-
-void thr_suggestion_offer(struct thr_suggestion *suggestion, const char *name);
-
 #endif

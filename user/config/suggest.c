@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which name was meant by one that does not exist: the nearest by edit distance,
- * where swapped neighbours count as one edit (optimal string alignment), because
- * that is how names are mistyped.
+ * The nearest name by edit distance, where swapped neighbours count as one edit
+ * (optimal string alignment), because that is how names are mistyped.
  */
+#include "config/suggest.h"
+
 #include <string.h>
 
-#include "config/schema.h"
-
-#define NAME_MAX_LENGTH 80
+#define NAME_LENGTH_MAX 80 /* longer ones have no suggestion */
+#define DISTANCE_MAX 3	   /* and no more than half of the name */
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -18,7 +18,7 @@ static size_t smaller(size_t a, size_t b)
 /* Three rows of the table suffice: the one in work and the two above it. */
 static size_t edit_distance(const char *a, const char *b)
 {
-	size_t rows[3][NAME_MAX_LENGTH + 1];
+	size_t rows[3][NAME_LENGTH_MAX + 1];
 	size_t a_length = strlen(a), b_length = strlen(b);
 
 	for (size_t j = 0; j <= b_length; j++)
@@ -42,10 +42,10 @@ void thr_suggestion_offer(struct thr_suggestion *suggestion, const char *name)
 	size_t length = strlen(suggestion->wanted);
 	size_t distance;
 
-	if (length > NAME_MAX_LENGTH || strlen(name) > NAME_MAX_LENGTH)
+	if (length > NAME_LENGTH_MAX || strlen(name) > NAME_LENGTH_MAX)
 		return;
 	distance = edit_distance(suggestion->wanted, name);
-	if (distance > 3 || distance * 2 > length)
+	if (distance > DISTANCE_MAX || distance * 2 > length)
 		return;
 	if (!suggestion->nearest || distance < suggestion->distance) {
 		suggestion->nearest = name;

@@ -122,7 +122,7 @@ static int format_v6(const uint8_t address[16], char *text, size_t size)
 	unsigned int start, length;
 	int used = 0;
 
-	for (int i = 0; i < 8; i++)
+	for (size_t i = 0; i < 8; i++)
 		group[i] = (uint16_t)(address[2 * i] << 8 | address[2 * i + 1]);
 	start = longest_zeros(group, &length);
 	for (unsigned int i = 0; i < 8; i++) {

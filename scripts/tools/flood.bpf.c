@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The packet generator's inner loop: give the frame another source and source
+ * port, mend its checksums, and redirect it out of an interface. The kernel
+ * runs it over a ring of pages that start as copies of a template and are not
+ * made anew (BPF_F_TEST_XDP_LIVE_FRAMES), so each run goes on from what an
+ * earlier one left in the page.
+ *
+ * One CPU runs it at a time: the counters are plain.
+ */
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "lib/frame.h"
+
+#define FLOOD_PORTS_MAX 16
+
+/* Set before the program is loaded, which leaves only the branches needed. */
+const volatile struct {
+	__u32 ifindex;
+	__u32 first_source; /* host order: the word at FRAME_SOURCE_WORD */
+	__u32 source_count;
+	__u32 port_count;
+	__u16 ports[FLOOD_PORTS_MAX];
+	bool is_v6;
+	bool is_udp;
+	bool is_random;
+	__u64 interval; /* from one packet to the next, 2^-8 ns; 0: no pace */
+	__u64 limit;	/* packets, where there is a pace */
+} flood_settings;
+
+__u64 flood_packets; /* handed to the redirect */
+__u64 flood_started_ns;
+__u64 flood_marked_ns; /* the time at the last packet whose number divides by 64 */
+__u64 flood_due;       /* when the next packet may go, 2^-8 ns; 0: not begun */
+__u32 flood_next_source;
+__u32 flood_next_port;
+
+/* The checksum after a 32-bit word that it covers has changed: RFC 1624,
+ * equation 3. 0 is written as ~0, which is the same number and, unlike 0, a
+ * checksum to UDP as well. */
+static __always_inline void replace_word(__u16 *check, __be32 *word, __be32 with)
+{
+	__u32 was = ~*word;
+	__u32 sum = (__u16) ~*check + (was >> 16) + (was & 0xffff) + (with >> 16) + (with & 0xffff);
+
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	*word = with;
+	*check = (__u16)~sum ? (__u16)~sum : 0xffff;
+}
+
+static __always_inline __u32 pick_source(void)
+{
+	__u32 count = flood_settings.source_count, offset;
+
+	if (flood_settings.is_random) {
+		offset = (__u64)bpf_get_prandom_u32() * count >> 32;
+	} else {
+		offset = flood_next_source;
+		flood_next_source = offset + 1 < count ? offset + 1 : 0;
+	}
+	return flood_settings.first_source + offset;
+}
+
+static __always_inline __u16 pick_port(void)
+{
+	__u32 at = flood_next_port & (FLOOD_PORTS_MAX - 1);
+
+	flood_next_port = at + 1 < flood_settings.port_count ? at + 1 : 0;
+	return flood_settings.ports[at];
+}
+
+/* Whether it is time for a packet. A frame that comes too early goes back to
+ * the ring; one that is late does not move the next, so the mean rate holds. */
+static __always_inline bool is_due(void)
+{
+	__u64 now = bpf_ktime_get_ns() << 8;
+
+	if (!flood_due)
+		flood_due = now;
+	if (now < flood_due || flood_packets >= flood_settings.limit)
+		return false;
+	flood_due += flood_settings.interval;
+	return true;
+}
+
+SEC("xdp")
+int flood(struct xdp_md *ctx)
+{
+	const bool is_v6 = flood_settings.is_v6;
+	__u8 *frame = (void *)(long)ctx->data;
+	__u8 *upper = frame + FRAME_L4(is_v6);
+	__be32 *source = (__be32 *)(frame + FRAME_SOURCE_WORD);
+	__be32 *ports = (__be32 *)upper;
+	__u16 *check;
+	__be32 was, with;
+
+	if (upper + (flood_settings.is_udp ? 8 : 20) > (__u8 *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	if (flood_settings.interval && !is_due())
+		return XDP_DROP;
+	check = (__u16 *)(upper + (flood_settings.is_udp ? FRAME_UDP_CHECK : FRAME_TCP_CHECK));
+	was = *source;
+	with = bpf_htonl(pick_source());
+	replace_word(check, source, with);
+	if (!is_v6) {
+		*source = was;
+		replace_word((__u16 *)(frame + FRAME_IPV4_CHECK), source, with);
+	}
+	with = bpf_htonl((1024 + (__u32)(flood_packets & 0x7fff)) << 16 | pick_port());
+	replace_word(check, ports, with);
+	if (!(flood_packets++ % 64)) {
+		flood_marked_ns = bpf_ktime_get_ns();
+		if (!flood_started_ns)
+			flood_started_ns = flood_marked_ns;
+	}
+	return bpf_redirect(flood_settings.ifindex, 0);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The demo's client: opens a new TCP connection for every request, at a steady
+ * pace, and measures the time from connect() to the last byte of the answer.
+ *
+ *   probe --address 10.0.0.1 --port 80 --rate 50 --seconds 3
+ *
+ * Anything but a 200 within the timeout is a failure, and counts with the
+ * timeout as its latency: what was lost must not make the rest look fast. One
+ * request is under way at a time; after a late answer the next starts at once,
+ * until the pace is made up.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "lib/tool.h"
+
+#define REQUESTS_MAX 1000000
+#define ANSWER_MAX 4096
+
+struct options {
+	struct sockaddr_in server;
+	uint64_t count;
+	uint64_t duration_ns;
+	uint64_t rate; /* a second */
+	uint64_t timeout_ns;
+	bool json;
+};
+
+static const char usage[] =
+	"usage: probe [option ...]\n"
+	"  --address ADDR   of the server (default 127.0.0.1)\n"
+	"  --port P         (default 8080)\n"
+	"  --count N        requests to make, at most and by default 1000000, and/or\n"
+	"  --seconds S      time to make them for, at most and by default 60\n"
+	"  --rate R         requests a second (default 50)\n"
+	"  --timeout MS     for a connection and its answer (default 1000)\n"
+	"  --json           print the result as JSON\n";
+
+static void parse_option(int option, const char *value, struct options *options)
+{
+	switch (option) {
+	case 'a':
+		if (inet_pton(AF_INET, value, &options->server.sin_addr) != 1)
+			tool_usage("--address %s: want an IPv4 address", value);
+		break;
+	case 'p':
+		options->server.sin_port =
+			htons((uint16_t)tool_number("--port", value, 1, UINT16_MAX));
+		break;
+	case 'c':
+		options->count = tool_number("--count", value, 1, REQUESTS_MAX);
+		break;
+	case 't':
+		options->duration_ns = tool_seconds_ns("--seconds", value);
+		break;
+	case 'r':
+		options->rate = tool_number("--rate", value, 1, 100000);
+		break;
+	case 'w':
+		options->timeout_ns = tool_number("--timeout", value, 1, 10000) * TOOL_NS_PER_MS;
+		break;
+	case 'j':
+		options->json = true;
+		break;
+	case 'h':
+		fputs(usage, stdout);
+		exit(0);
+	default:
+		fputs(usage, stderr);
+		exit(2);
+	}
+}
+
+static void parse_options(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{"address", 1, 0, 'a'}, {"port", 1, 0, 'p'}, {"count", 1, 0, 'c'},
+		{"seconds", 1, 0, 't'}, {"rate", 1, 0, 'r'}, {"timeout", 1, 0, 'w'},
+		{"json", 0, 0, 'j'},	{"help", 0, 0, 'h'}, {0},
+	};
+
+	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
+		parse_option(option, optarg, options);
+	if (optind < argc)
+		tool_usage("%s: no such argument; see --help", argv[optind]);
+}
+
+/* Wait for `events` on `fd` until `deadline_ns`. */
+static bool wait_for(int fd, short events, uint64_t deadline_ns)
+{
+	struct pollfd poll_fd = {.fd = fd, .events = events};
+	uint64_t now = tool_now_ns();
+
+	if (tool_stopped || now >= deadline_ns)
+		return false;
+	return poll(&poll_fd, 1, (int)((deadline_ns - now) / TOOL_NS_PER_MS) + 1) == 1;
+}
+
+/* Connect, ask and read to the end; whether the answer was a 200. */
+static bool request(const struct options *options, uint64_t deadline_ns)
+{
+	static const char text[] = "GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n";
+	int fd AUTO_CLOSE = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	char answer[ANSWER_MAX];
+	size_t size = 0;
+
+	if (fd < 0)
+		tool_die("cannot make a socket: %s", strerror(errno));
+	if (connect(fd, (const struct sockaddr *)&options->server, sizeof(options->server)) &&
+	    errno != EINPROGRESS)
+		return false;
+	if (!wait_for(fd, POLLOUT, deadline_ns) ||
+	    send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) != sizeof(text) - 1)
+		return false;
+	while (size < sizeof(answer) && wait_for(fd, POLLIN, deadline_ns)) {
+		ssize_t got = recv(fd, answer + size, sizeof(answer) - size, 0);
+
+		if (got < 0)
+			return false;
+		if (!got)
+			return size > 12 && !memcmp(answer, "HTTP/1.1 200", 12);
+		size += (size_t)got;
+	}
+	return false;
+}
+
+/* Make the requests. Returns how many were made, with the latency of each in
+ * `latencies` and the failures counted; the one that the end of the time cuts
+ * short is no request. */
+static size_t run(const struct options *options, uint64_t *latencies, size_t *ret_failures)
+{
+	uint64_t start = tool_now_ns();
+	size_t made = 0;
+
+	*ret_failures = 0;
+	while (made < options->count) {
+		uint64_t began;
+		bool ok;
+
+		tool_sleep_until(start + made * TOOL_NS_PER_S / options->rate);
+		if (tool_stopped)
+			break;
+		began = tool_now_ns();
+		ok = request(options, began + options->timeout_ns);
+		if (!ok && tool_stopped)
+			break;
+		latencies[made++] = ok ? tool_now_ns() - began : options->timeout_ns;
+		*ret_failures += !ok;
+	}
+	return made;
+}
+
+/* The latency that `percent` of the `count` sorted ones do not exceed, in ms. */
+static double percentile(const uint64_t *sorted, size_t count, size_t percent)
+{
+	size_t rank = (count * percent + 99) / 100;
+
+	return (double)sorted[rank ? rank - 1 : 0] / TOOL_NS_PER_MS;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {
+		.server = {.sin_family = AF_INET, .sin_port = htons(8080)},
+		.count = REQUESTS_MAX,
+		.duration_ns = TOOL_SECONDS_MAX * TOOL_NS_PER_S,
+		.rate = 50,
+		.timeout_ns = TOOL_NS_PER_S,
+	};
+	uint64_t *latencies AUTO_FREE = NULL;
+	size_t made, failures;
+
+	options.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	parse_options(argc, argv, &options);
+	latencies = calloc(options.count, sizeof(*latencies));
+	if (!latencies)
+		tool_die("out of memory");
+	tool_stop_after(options.duration_ns);
+	made = run(&options, latencies, &failures);
+	if (!made)
+		tool_die("stopped before the first answer");
+	qsort(latencies, made, sizeof(*latencies), tool_compare_u64);
+	printf(options.json
+		       ? "{\"requests\":%zu,\"failures\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n"
+		       : "%zu requests, %zu failures, p50 %.3f ms, p99 %.3f ms\n",
+	       made, failures, percentile(latencies, made, 50), percentile(latencies, made, 99));
+	return 0;
+}

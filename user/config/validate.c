@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What both sides are validated by, and the file as a whole; see validate.h. */
+#include "config/validate.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+int thr_finish_rate(const struct thr_reader *reader, const struct thr_node *map,
+		    const char *burst_key, uint64_t least, struct thr_rate *rate)
+{
+	const struct thr_node *burst = thr_node_find(map, burst_key);
+
+	if (!rate->burst) {
+		rate->burst = (rate->count + rate->per_s - 1) / rate->per_s;
+		if (rate->burst < least)
+			rate->burst = least;
+	}
+	switch (thr_rate_check(rate)) {
+	case 0:
+		return 0;
+	case -EDOM:
+		return thr_refuse(reader, burst ? burst : map,
+				  "%s of %" PRIu64 " is less than a bucket can measure at this "
+				  "rate: write one second's worth or more",
+				  burst_key, rate->burst);
+	default:
+		return thr_refuse(reader, burst ? burst : map,
+				  "%s of %" PRIu64 " would take over 416 days to come back: write "
+				  "a smaller one",
+				  burst_key, rate->burst);
+	}
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct thr_named *left = a, *right = b;
+	int order = strcmp(left->text, right->text);
+
+	if (!order)
+		order = (left->node->place.line > right->node->place.line) -
+			(left->node->place.line < right->node->place.line);
+	if (!order)
+		order = (left->node->place.column > right->node->place.column) -
+			(left->node->place.column < right->node->place.column);
+	return order;
+}
+
+int thr_refuse_twice(const struct thr_reader *reader, struct thr_named *names, size_t count,
+		     const char *noun)
+{
+	qsort(names, count, sizeof(*names), compare_names);
+	for (size_t i = 1; i < count; i++)
+		if (strcmp(names[i - 1].text, names[i].text) == 0)
+			return thr_refuse(reader, names[i].node,
+					  "%s %s is given %s already: write it once", noun,
+					  QUOTE(names[i].text), ORIGIN(names[i - 1].node));
+	return 0;
+}
+
+/* The proxy listens on every address, so the API cannot have its port. */
+static int check_ports(const struct thr_reader *reader, const struct thr_node *file,
+		       const struct thr_config *config)
+{
+	const struct thr_node *api = thr_node_find(file, "api");
+	const struct thr_node *server = thr_node_find(file, "server");
+	const struct thr_node *node = api ? thr_node_find(api, "listen") : NULL;
+
+	if (!config->route_count || thr_listen_port(config->api_listen) != config->port)
+		return 0;
+	if (!node && server)
+		node = thr_node_find(server, "port");
+	return thr_refuse(reader, node ? node : file,
+			  "server.port and api.listen are both on port %u: write two different "
+			  "ports",
+			  config->port);
+}
+
+int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file, void *into)
+{
+	struct thr_config *config = into;
+
+	if (!config->route_count && !config->xdp.present)
+		return thr_refuse(reader, file,
+				  "nothing to do: write routes for the proxy, xdp for the packet "
+				  "layer, or both");
+	if (!config->api_listen)
+		config->api_listen = strdup("127.0.0.1:8081");
+	if (!config->redis_url)
+		config->redis_url = strdup("redis://127.0.0.1:6379/0");
+	if (!config->api_listen || !config->redis_url)
+		return thr_refuse_memory(reader);
+	return check_ports(reader, file, config);
+}
