@@ -80,19 +80,27 @@ static __always_inline void source_remember(const struct ladder *ladder)
 
 /*
  * Remember that packets of `kind` are refused for `wait` ticks from now on. The
- * jiffies that have surely ended by then are those below the sum: jiffies are
- * counted late, never early. A taking's size matters for bytes, so that kind is
- * not remembered.
+ * jiffies that end by then are those below the sum, unless the kernel is late to
+ * count one: then the refusal lasts longer by as much. A taking's size matters
+ * for bytes, so that kind is not remembered.
+ *
+ * A debt shrinks early only where another CPU gives back what it took in this
+ * very moment; SOURCE_REMEMBER_NS bounds what that can cost a source.
  */
+#define SOURCE_REMEMBER_NS 1000000000ULL
+
 static __always_inline void source_remember_refusal(const struct ladder *ladder, __u32 kind,
 						    __u32 reason, __u64 wait)
 {
 	__u64 jiffy_ns = ladder->live->jiffy_ns;
+	__u64 wait_ns = wait >> THR_TICK_SHIFT;
 
 	if (!ladder->recent || !jiffy_ns || kind == THR_BYTES)
 		return;
+	if (wait_ns > SOURCE_REMEMBER_NS)
+		wait_ns = SOURCE_REMEMBER_NS;
 	source_remember(ladder);
-	ladder->recent->until = clock_jiffies() + (wait >> THR_TICK_SHIFT) / jiffy_ns;
+	ladder->recent->until = clock_jiffies() + wait_ns / jiffy_ns;
 	ladder->recent->kinds = 1u << kind;
 	ladder->recent->reason = reason;
 }

@@ -79,16 +79,19 @@ _Static_assert(sizeof(struct thr_live) == 216, "thr_live is an ABI");
 /* --- thr_policies: array, slot * THR_POLICIES_MAX + index --- */
 
 /*
- * Whose bucket a limit charges. A bucket belongs to one limit and one source:
- * the default and each service have a bucket for each source; a source prefix
- * has one for each source in it, over all services; a shared prefix and a tier
- * have one for the whole prefix.
+ * Whose bucket a limit charges. For each source there is one bucket of the
+ * default, one of each service, and one of the source prefix that limits it,
+ * over all services. A shared prefix has one for all its sources, and so has
+ * each prefix of a tier. An IPv6 prefix longer than what counts as one source
+ * is a source of its own (narrow).
  */
 #define THR_SCOPE_SERVICE 0x000000u /* | service; 0 is the default */
 #define THR_SCOPE_PREFIX 0x010000u
 #define THR_SCOPE_SHARED 0x020000u /* | address bits << 8 */
 #define THR_SCOPE_TIER 0x040000u   /* | address bits << 8 | service */
+#define THR_SCOPE_NARROW 0x080000u /* | address bits << 8 */
 #define THR_SCOPE_WIDE (THR_SCOPE_SHARED | THR_SCOPE_TIER)
+#define THR_SCOPE_HAS_BITS (THR_SCOPE_WIDE | THR_SCOPE_NARROW)
 #define THR_SCOPE_BITS(scope) ((scope) >> 8 & 0xff)
 
 struct thr_limit {

@@ -135,10 +135,12 @@ static inline __attribute__((always_inline)) __u64 thr_bucket_charge(__u64 *buck
 }
 
 /* Give back `spent` ticks that thr_bucket_charge() took a moment ago, because
- * another bucket refused the same packet. */
+ * another bucket refused the same packet. A bucket that does not hold them was
+ * evicted and made anew in between: it is full. */
 static inline __attribute__((always_inline)) void thr_bucket_give(__u64 *bucket, __u64 spent)
 {
-	__sync_fetch_and_add(bucket, -spent);
+	if (*(volatile __u64 *)bucket >= spent)
+		__sync_fetch_and_add(bucket, -spent);
 }
 
 #endif

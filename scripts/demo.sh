@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # A SYN flood is dropped at the interface while a real client keeps working.
-# Run by `make demo`, as root; takes about half a minute and leaves nothing.
+# Run by `make demo`, as root; takes twenty seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |
@@ -49,6 +49,7 @@ say() { printf '\n%s\n' "$*"; }
 cleanup() {
 	local pid name
 	trap - EXIT
+	trap '' INT TERM
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done

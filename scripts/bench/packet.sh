@@ -13,7 +13,7 @@
 # usage: scripts/bench/packet.sh [--quick]      (root; B=build)
 #
 # Prints tables and how the figures stand to their targets, and writes
-# build/bench/packet.json. Takes 3 minutes, with --quick under one. A missed
+# build/bench/packet.json. Takes two to three minutes, with --quick under one. A missed
 # target is a result, not a failure; exit status 1 means that nothing could be
 # measured.
 set -euo pipefail
@@ -34,6 +34,7 @@ progress() { echo "$*" >&2; }
 cleanup() {
 	local name
 	trap - EXIT
+	trap '' INT TERM
 	for name in "${namespaces[@]}"; do
 		[[ ! -e /run/netns/$name ]] || ip netns del "$name"
 	done

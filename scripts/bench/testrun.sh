@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2154 # rounds, slice_ms, flood_s, work: of packet.sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash disable=SC2154 # rounds, slice_ms, flood_s, work: of packet.sh
 #
 # The programs alone, in BPF_PROG_TEST_RUN. Sourced by packet.sh.
 #

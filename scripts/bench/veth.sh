@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2154 # rounds, slice_ms, flood_s, work: of packet.sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash disable=SC2154 # rounds, slice_ms, flood_s, work: of packet.sh
 #
 # A frame from one namespace to another over veth: the generator's time is in
 # the figure, the same for all. Sourced by packet.sh.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* `deny`: the prefixes whose sources are dropped. */
+/* `deny`: the prefixes whose sources are refused. */
 #include "cli/sources.h"
 
 int thr_cmd_deny_list(const struct thr_arguments *arguments, struct thr_error *error)

@@ -9,69 +9,93 @@
 
 static const struct {
 	enum thr_option rate, burst;
-	uint64_t least_burst; /* of a default: one full frame and some for bytes */
 } kind_options[THR_KINDS] = {
-	[THR_CONNECTIONS] = {THR_OPT_CONNECTIONS, THR_OPT_BURST, 1},
-	[THR_PACKETS] = {THR_OPT_PACKETS, THR_OPT_PACKET_BURST, 1},
-	[THR_BYTES] = {THR_OPT_BYTES, THR_OPT_BYTE_BURST, 65536},
+	[THR_CONNECTIONS] = {THR_OPT_CONNECTIONS, THR_OPT_BURST},
+	[THR_PACKETS] = {THR_OPT_PACKETS, THR_OPT_PACKET_BURST},
+	[THR_BYTES] = {THR_OPT_BYTES, THR_OPT_BYTE_BURST},
 };
-
-#define FRAME_BYTES 1514 /* a full Ethernet frame */
 
 static int parse_burst(enum thr_kind kind, const char *text, struct thr_rate *rate,
 		       struct thr_error *error)
 {
-	if (!text) {
-		rate->burst = (rate->count + rate->per_s - 1) / rate->per_s;
-		if (rate->burst < kind_options[kind].least_burst)
-			rate->burst = kind_options[kind].least_burst;
-	} else if (thr_count_parse(text, &rate->burst) || !rate->burst) {
+	if (text && (thr_count_parse(text, &rate->burst) || !rate->burst))
 		return thr_fail(error, EINVAL,
 				"burst %s of %s: write a count of at least 1, as 40 or 10k", text,
 				thr_kind_name(kind));
-	}
-	if (kind == THR_BYTES && rate->burst < FRAME_BYTES)
+	thr_rate_default_burst(rate, kind == THR_BYTES ? THR_BYTE_BURST_LEAST : 1);
+	if (kind == THR_BYTES && rate->burst < THR_FRAME_BYTES)
 		return thr_fail(
 			error, EINVAL,
 			"burst %s of bytes: no full frame would ever pass: write at least %d", text,
-			FRAME_BYTES);
+			THR_FRAME_BYTES);
+	if (thr_rate_check(rate) == -EDOM)
+		return thr_fail(error, EINVAL,
+				"burst %lu of %s is less than a bucket can measure at that rate: "
+				"write one second's worth or more",
+				rate->burst, thr_kind_name(kind));
 	if (thr_rate_check(rate))
 		return thr_fail(
 			error, ERANGE,
-			"burst %s of %s takes more than 416 days to come back at that rate: "
+			"burst %lu of %s would take over 416 days to come back at that rate: "
 			"write a smaller one",
-			text ? text : "", thr_kind_name(kind));
+			rate->burst, thr_kind_name(kind));
 	return 0;
+}
+
+/* The burst of a kind. Without a limit on connections, --burst belongs to the
+ * only other kind that is limited, as in the configuration. */
+static const char *burst_text(const struct thr_arguments *arguments, enum thr_kind kind)
+{
+	const char *const *value = arguments->value;
+	const char *text = value[kind_options[kind].burst];
+	bool only = !value[THR_OPT_CONNECTIONS] && !value[THR_OPT_PACKETS] != !value[THR_OPT_BYTES];
+
+	if (!text && only && value[kind_options[kind].rate])
+		return value[THR_OPT_BURST];
+	return text;
+}
+
+static int parse_kind(const struct thr_arguments *arguments, enum thr_kind kind,
+		      struct thr_rate *rate, struct thr_error *error)
+{
+	const char *text = arguments->value[kind_options[kind].rate];
+
+	if (thr_rate_parse(text, rate))
+		return thr_fail(error, EINVAL,
+				"--%s %s: write a rate of at least 1, as 20/s, 300/m or 10k/s",
+				thr_kind_name(kind), text);
+	return parse_burst(kind, burst_text(arguments, kind), rate, error);
 }
 
 static int parse_limits(const struct thr_arguments *arguments, struct thr_limits *limits,
 			struct thr_error *error)
 {
-	bool any = false;
+	bool any = false, burst_used = false;
 
 	for (int kind = 0; kind < THR_KINDS; kind++) {
-		const char *rate = arguments->value[kind_options[kind].rate];
-		const char *burst = arguments->value[kind_options[kind].burst];
 		int result;
 
-		if (!rate && burst)
-			return thr_fail(error, EINVAL, "a burst of %s needs their rate: --%s RATE",
-					thr_kind_name(kind), thr_kind_name(kind));
-		if (!rate)
+		if (!arguments->value[kind_options[kind].rate]) {
+			if (kind != THR_CONNECTIONS && arguments->value[kind_options[kind].burst])
+				return thr_fail(error, EINVAL,
+						"a burst of %s needs their rate: --%s RATE",
+						thr_kind_name(kind), thr_kind_name(kind));
 			continue;
-		if (thr_rate_parse(rate, &limits->kind[kind]))
-			return thr_fail(
-				error, EINVAL,
-				"--%s %s: write a rate of at least 1, as 20/s, 300/m or 10k/s",
-				thr_kind_name(kind), rate);
-		result = parse_burst(kind, burst, &limits->kind[kind], error);
+		}
+		result = parse_kind(arguments, kind, &limits->kind[kind], error);
 		if (result)
 			return result;
 		any = true;
+		burst_used |= burst_text(arguments, kind) == arguments->value[THR_OPT_BURST];
 	}
-	return any ? 0
-		   : thr_fail(error, EINVAL,
-			      "limit set needs a rate: --connections, --packets or --bytes");
+	if (!any)
+		return thr_fail(error, EINVAL,
+				"limit set needs a rate: --connections, --packets or --bytes");
+	if (arguments->value[THR_OPT_BURST] && !burst_used)
+		return thr_fail(error, EINVAL,
+				"--burst could be of packets or of bytes: write --packet-burst or "
+				"--byte-burst");
+	return 0;
 }
 
 int thr_cmd_limit_set(const struct thr_arguments *arguments, struct thr_error *error)

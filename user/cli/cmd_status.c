@@ -21,7 +21,7 @@ static json_t *interface_json(const struct thr_instance *instance,
 	int fallback = thr_fallback_find(instance, attachment->index);
 	json_t *object = json_pack("{s:s,s:s,s:i,s:b}", "name", attachment->name, "mode",
 				   thr_mode_name(attachment->mode), "program_id",
-				   (int)instance->program_id, "dispatcher", attachment->joined);
+				   (int)attachment->program_id, "dispatcher", attachment->joined);
 
 	if (fallback && attachment->mode == THR_MODE_GENERIC)
 		json_object_set_new(object, "native_refused",
@@ -51,7 +51,7 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 		const struct thr_attachment *at = &instance->attachments[i];
 		int fallback = thr_fallback_find(instance, at->index);
 
-		printf("%-16s %-8s %8u%s", at->name, thr_mode_name(at->mode), instance->program_id,
+		printf("%-16s %-8s %8u%s", at->name, thr_mode_name(at->mode), at->program_id,
 		       at->joined ? "  behind libxdp's dispatcher" : "");
 		if (fallback && at->mode == THR_MODE_GENERIC)
 			printf("  native was refused: %s", thr_native_error_text(fallback));

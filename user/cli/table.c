@@ -53,9 +53,9 @@ static const struct thr_command commands[] = {
 	{"allow add", "PREFIX", "let the sources of a prefix pass uncharged", THR_OPT(DEV), 0,
 	 thr_cmd_allow_add},
 	{"allow del", "PREFIX", "remove an allow prefix", THR_OPT(DEV), 0, thr_cmd_allow_del},
-	{"deny list", NULL, "show the prefixes that are dropped", LIST, 0, thr_cmd_deny_list},
-	{"deny add", "PREFIX", "drop what the sources of a prefix send", THR_OPT(DEV), 0,
-	 thr_cmd_deny_add},
+	{"deny list", NULL, "show the prefixes that are refused", LIST, 0, thr_cmd_deny_list},
+	{"deny add", "PREFIX", "refuse new connections and datagrams from a prefix", THR_OPT(DEV),
+	 0, thr_cmd_deny_add},
 	{"deny del", "PREFIX", "remove a deny prefix", THR_OPT(DEV), 0, thr_cmd_deny_del},
 	{"status", NULL, "show interfaces, mode and counters by reason", LIST, 0, thr_cmd_status},
 };

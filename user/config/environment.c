@@ -70,7 +70,7 @@ static int refuse_name(const struct thr_reader *reader, const char *name,
 	struct thr_node node = {.variable = shown};
 	size_t length = 0;
 
-	for (; name[length] && length < sizeof(shown) - 1; length++)
+	for (; length < sizeof(shown) - 1 && name[length]; length++)
 		shown[length] = name[length] > ' ' && name[length] <= '~' ? name[length] : '?';
 	shown[length] = '\0';
 	for (size_t i = 0; i < settings->count; i++)

@@ -12,11 +12,7 @@ int thr_finish_rate(const struct thr_reader *reader, const struct thr_node *map,
 {
 	const struct thr_node *burst = thr_node_find(map, burst_key);
 
-	if (!rate->burst) {
-		rate->burst = (rate->count + rate->per_s - 1) / rate->per_s;
-		if (rate->burst < least)
-			rate->burst = least;
-	}
+	thr_rate_default_burst(rate, least);
 	switch (thr_rate_check(rate)) {
 	case 0:
 		return 0;

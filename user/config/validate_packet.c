@@ -10,9 +10,6 @@
 #include "config/validate.h"
 #include "core/cleanup.h"
 
-#define FRAME_BYTES 1514       /* Ethernet header and a full MTU */
-#define BYTE_BURST_LEAST 65536 /* of a default: what segmentation offload hands over at once */
-
 static const struct {
 	const char *rate;
 	const char *burst;
@@ -58,13 +55,13 @@ static int finish_kind(const struct thr_reader *reader, const struct thr_node *m
 	}
 	if (!node)
 		node = thr_node_find(map, "burst");
-	if (kind == THR_BYTES && rate->burst && rate->burst < FRAME_BYTES)
+	if (kind == THR_BYTES && rate->burst && rate->burst < THR_FRAME_BYTES)
 		return thr_refuse(reader, node,
 				  "%s of %" PRIu64 " bytes never lets a full frame pass: write at "
 				  "least %d",
-				  node->key, rate->burst, FRAME_BYTES);
+				  node->key, rate->burst, THR_FRAME_BYTES);
 	return thr_finish_rate(reader, map, node ? node->key : kinds[kind].burst,
-			       kind == THR_BYTES ? BYTE_BURST_LEAST : 1, rate);
+			       kind == THR_BYTES ? THR_BYTE_BURST_LEAST : 1, rate);
 }
 
 int thr_finish_limits(const struct thr_reader *reader, const struct thr_node *map, void *into)

@@ -56,8 +56,6 @@ const char *thr_native_error_text(int code)
 
 static __u32 mode_flag(enum thr_xdp_mode mode)
 {
-	if (mode == THR_MODE_OFFLOAD)
-		return XDP_FLAGS_HW_MODE;
 	return mode == THR_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 }
 
@@ -96,28 +94,33 @@ static int attach_netlink(const struct thr_instance *instance, unsigned int inde
 	return 0;
 }
 
-static int detach_netlink(const struct thr_instance *instance, unsigned int index, const char *name,
-			  enum thr_xdp_mode mode, struct thr_error *error)
+static int detach_netlink(const struct thr_attachment *attachment, struct thr_error *error)
 {
-	LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = instance->program_fd);
-	int code = -bpf_xdp_detach((int)index, XDP_FLAGS_REPLACE | mode_flag(mode), &options);
+	AUTO_CLOSE int fd = bpf_prog_get_fd_by_id(attachment->program_id);
+	LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = fd);
+	int code =
+		fd < 0 ? errno
+		       : -bpf_xdp_detach((int)attachment->index,
+					 XDP_FLAGS_REPLACE | mode_flag(attachment->mode), &options);
 
 	if (!code)
 		return 0;
-	return thr_fail(error, code, "%s: detaching: %s", name,
+	return thr_fail(error, code, "%s: detaching: %s", attachment->name,
 			code == EPERM ? "this needs root (CAP_NET_ADMIN)" : strerror(code));
 }
 
 /* --- one interface --- */
 
-static int detach_one(struct thr_instance *instance, unsigned int index, const char *name,
-		      enum thr_xdp_mode mode, bool joined, struct thr_error *error)
+static int detach_one(struct thr_instance *instance, const struct thr_attachment *attachment,
+		      struct thr_error *error)
 {
-	int result = joined ? thr_program_leave(instance->program_id, index, name, mode, error)
-			    : detach_netlink(instance, index, name, mode, error);
+	int result = attachment->joined
+			     ? thr_program_leave(attachment->program_id, attachment->index,
+						 attachment->name, attachment->mode, error)
+			     : detach_netlink(attachment, error);
 
 	if (!result)
-		note_fallback(instance, index, 0);
+		note_fallback(instance, attachment->index, 0);
 	return result;
 }
 
@@ -139,8 +142,7 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 	if (!running) {
 		code = thr_program_open(NULL, &program, error);
 		if (!code)
-			code = thr_program_load(
-				program, request->mode == THR_MODE_OFFLOAD ? index : 0, &id, error);
+			code = thr_program_load(program, &id, error);
 		if (!code)
 			code = thr_instance_open(id, &fresh, error);
 		if (!code && request->tables)
@@ -157,7 +159,10 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 		note_fallback(instance, index, result->native_error);
 		result->program_id = instance->program_id;
 	} else if (attached) {
-		detach_one(instance, index, request->device, result->mode, false, NULL);
+		const struct thr_attachment undo = {
+			.index = index, .mode = result->mode, .program_id = instance->program_id};
+
+		detach_one(instance, &undo, NULL);
 	}
 	thr_instance_clear(&fresh);
 	thr_program_free(program);
@@ -196,55 +201,66 @@ static int attach_joining(const struct thr_attach_request *request, unsigned int
 
 /* --- an interface that has ours already --- */
 
-static int replace_program(struct thr_instance *instance, int fd, struct thr_error *error)
+/* Put the program `to` in the place of `from` wherever the instance has it; all
+ * or none. */
+static int replace_program(const struct thr_instance *instance, int from, uint32_t from_id, int to,
+			   struct thr_error *error)
 {
-	for (size_t i = 0; i < instance->attachment_count; i++) {
-		const struct thr_attachment *at = &instance->attachments[i];
-		LIBBPF_OPTS(bpf_xdp_attach_opts, forward, .old_prog_fd = instance->program_fd);
-		LIBBPF_OPTS(bpf_xdp_attach_opts, back, .old_prog_fd = fd);
-		__u32 flags = XDP_FLAGS_REPLACE | mode_flag(at->mode);
-		int code = at->joined ? EOPNOTSUPP
-				      : -bpf_xdp_attach((int)at->index, fd, flags, &forward);
+	LIBBPF_OPTS(bpf_xdp_attach_opts, forward, .old_prog_fd = from);
+	LIBBPF_OPTS(bpf_xdp_attach_opts, back, .old_prog_fd = to);
+	int code = 0;
+	size_t i;
 
-		if (!code)
-			continue;
-		for (size_t undo = 0; undo < i; undo++)
-			bpf_xdp_attach((int)instance->attachments[undo].index, instance->program_fd,
-				       XDP_FLAGS_REPLACE |
-					       mode_flag(instance->attachments[undo].mode),
-				       &back);
-		return thr_fail(error, code,
-				"%s: the older build that is attached cannot be replaced: %s; "
-				"detach it first",
-				at->name, strerror(code));
+	for (i = 0; i < instance->attachment_count && !code; i++) {
+		const struct thr_attachment *at = &instance->attachments[i];
+
+		if (at->program_id == from_id)
+			code = -bpf_xdp_attach((int)at->index, to,
+					       XDP_FLAGS_REPLACE | mode_flag(at->mode), &forward);
 	}
-	return 0;
+	if (!code)
+		return 0;
+	thr_fail(error, code, "%s: the older build that is attached cannot be replaced: %s",
+		 instance->attachments[i - 1].name, strerror(code));
+	for (size_t undo = 0; undo + 1 < i; undo++) {
+		const struct thr_attachment *at = &instance->attachments[undo];
+
+		if (at->program_id == from_id)
+			bpf_xdp_attach((int)at->index, from,
+				       XDP_FLAGS_REPLACE | mode_flag(at->mode), &back);
+	}
+	return -code;
 }
 
-/* Put the program of this binary in the place of an older build, on every
- * interface, with the maps and so the buckets kept. */
-static int renew_program(struct thr_instance *instance, struct thr_attach_result *result,
+/* Where `attachment` has an older build, put the program of this binary in its
+ * place, on every interface that has it, with the maps and so the buckets kept. */
+static int renew_program(const struct thr_instance *instance,
+			 const struct thr_attachment *attachment, struct thr_attach_result *result,
 			 struct thr_error *error)
 {
-	struct thr_instance newer;
-	struct thr_program *program;
+	struct thr_instance older, newer;
+	struct thr_program *program = NULL;
 	uint32_t id;
-	int code = thr_program_open(instance, &program, error);
+	int code = thr_instance_open(attachment->program_id, &older, error);
 
 	if (code)
 		return code;
 	thr_instance_init(&newer);
-	code = thr_program_load(program, 0, &id, error);
+	code = thr_program_open(instance, &program, error);
+	if (!code)
+		code = thr_program_load(program, &id, error);
 	if (!code)
 		code = thr_instance_open(id, &newer, error);
-	if (!code && memcmp(newer.tag, instance->tag, sizeof(newer.tag)) != 0) {
-		code = replace_program(instance, newer.program_fd, error);
+	if (!code && memcmp(newer.tag, older.tag, sizeof(newer.tag)) != 0) {
+		code = replace_program(instance, older.program_fd, older.program_id,
+				       newer.program_fd, error);
 		if (!code) {
-			result->replaced = instance->program_id;
+			result->replaced = older.program_id;
 			result->program_id = id;
 		}
 	}
 	thr_instance_clear(&newer);
+	thr_instance_clear(&older);
 	thr_program_free(program);
 	return code;
 }
@@ -264,10 +280,10 @@ static int attach_again(const struct thr_attach_request *request, struct thr_ins
 	result->was_attached = true;
 	result->mode = attachment->mode;
 	result->joined = attachment->joined;
-	result->program_id = instance->program_id;
+	result->program_id = attachment->program_id;
 	result->native_error = thr_fallback_find(instance, attachment->index);
 	if (!attachment->joined)
-		code = renew_program(instance, result, error);
+		code = renew_program(instance, attachment, result, error);
 	if (!code && request->tables)
 		code = thr_tables_write(instance, request->tables, error);
 	return code;
@@ -302,10 +318,21 @@ static int attach_found(const struct thr_attach_request *request, unsigned int i
 				"or load it through libxdp's dispatcher",
 				request->device, occupant->name, occupant->program_id,
 				request->device);
-	if (instances->count && request->mode != THR_MODE_OFFLOAD)
-		code = thr_instance_choose(instances, NULL, &running, error);
-	if (code)
-		return code;
+	if (instances->count > 1)
+		return thr_fail(error, EBUSY,
+				"%s: %zu separate throttles run here, among them on %s and %s, and "
+				"it could share the buckets of either: detach all but one",
+				request->device, instances->count,
+				instances->items[0].attachments[0].name,
+				instances->items[1].attachments[0].name);
+	if (instances->count)
+		running = &instances->items[0];
+	if (occupant->dispatcher_id && request->mode != THR_MODE_AUTO &&
+	    request->mode != occupant->mode)
+		return thr_fail(error, EINVAL,
+				"%s: libxdp's dispatcher there runs in %s mode, and what joins it "
+				"does too: attach with --mode auto",
+				request->device, thr_mode_name(occupant->mode));
 	return occupant->dispatcher_id
 		       ? attach_joining(request, index, occupant, running, result, error)
 		       : attach_new(request, index, running, result, error);
@@ -321,6 +348,12 @@ int thr_attach(const struct thr_attach_request *request, struct thr_attach_resul
 	int code;
 
 	thr_program_silence();
+	if (request->mode == THR_MODE_OFFLOAD)
+		return thr_fail(error, EOPNOTSUPP,
+				"%s: no hardware runs this program: the kernel offloads array and "
+				"hash maps only, not the LRU and LPM maps of the throttle: use "
+				"native",
+				request->device);
 	if (!index)
 		return thr_fail(error, ENODEV, "%s: no such interface in this network namespace",
 				request->device);
@@ -346,7 +379,7 @@ int thr_detach(const char *device, struct thr_error *error)
 	if (!result) {
 		const struct thr_attachment *at = find_attachment(instance, if_nametoindex(device));
 
-		result = at ? detach_one(instance, at->index, at->name, at->mode, at->joined, error)
+		result = at ? detach_one(instance, at, error)
 			    : thr_fail(error, ENODEV, "%s: the interface is gone", device);
 	}
 	thr_instances_clear(&instances);

@@ -96,13 +96,6 @@ int thr_occupant_find(unsigned int index, const char *name, struct thr_occupant 
 	return 0;
 }
 
-static int compare_instances(const void *a, const void *b)
-{
-	const struct thr_instance *left = a, *right = b;
-
-	return (left->program_id > right->program_id) - (left->program_id < right->program_id);
-}
-
 static int add_attachment(struct thr_instance *instance, unsigned int index, const char *name,
 			  const struct thr_occupant *occupant)
 {
@@ -115,32 +108,40 @@ static int add_attachment(struct thr_instance *instance, unsigned int index, con
 	instance->attachments = grown;
 	attachment = &grown[instance->attachment_count++];
 	*attachment = (struct thr_attachment){
-		.index = index, .mode = occupant->mode, .joined = occupant->dispatcher_id != 0};
+		.index = index,
+		.mode = occupant->mode,
+		.program_id = occupant->ours,
+		.joined = occupant->dispatcher_id != 0,
+	};
 	strncpy(attachment->name, name, sizeof(attachment->name) - 1);
 	return 0;
 }
 
-/* The instance of program `id`, opened when it is new. */
+/* The instance whose maps program `id` uses, added when it is new. */
 static int get_instance(struct thr_instances *instances, uint32_t id,
 			struct thr_instance **ret_instance, struct thr_error *error)
 {
-	struct thr_instance *grown;
-	int result;
+	struct thr_instance opened, *grown;
+	int result = thr_instance_open(id, &opened, error);
 
+	if (result)
+		return result;
 	for (size_t i = 0; i < instances->count; i++) {
-		if (instances->items[i].program_id == id) {
+		if (instances->items[i].config_id == opened.config_id) {
+			thr_instance_clear(&opened);
 			*ret_instance = &instances->items[i];
 			return 0;
 		}
 	}
 	grown = reallocarray(instances->items, instances->count + 1, sizeof(*grown));
-	if (!grown)
+	if (!grown) {
+		thr_instance_clear(&opened);
 		return thr_fail(error, ENOMEM, "out of memory");
+	}
 	instances->items = grown;
-	result = thr_instance_open(id, &grown[instances->count], error);
-	if (!result)
-		*ret_instance = &grown[instances->count++];
-	return result;
+	grown[instances->count] = opened;
+	*ret_instance = &grown[instances->count++];
+	return 0;
 }
 
 int thr_instances_find(struct thr_instances *ret_instances, struct thr_error *error)
@@ -176,8 +177,6 @@ int thr_instances_find(struct thr_instances *ret_instances, struct thr_error *er
 		thr_instances_clear(&found);
 		return result;
 	}
-	if (found.count)
-		qsort(found.items, found.count, sizeof(*found.items), compare_instances);
 	*ret_instances = found;
 	return 0;
 }

@@ -132,6 +132,8 @@ static int take_map(struct thr_instance *instance, int *fd)
 			return -EPROTO;
 		thr_cleanup_close(&instance->map_fd[map]);
 		instance->map_fd[map] = TAKE_FD(*fd);
+		if (map == THR_MAP_CONFIG)
+			instance->config_id = info.id;
 		return 0;
 	}
 	return 0;
@@ -155,6 +157,15 @@ static int open_maps(struct thr_instance *instance, const __u32 *ids, __u32 coun
 	return 0;
 }
 
+static int fail_version(uint32_t id, struct thr_error *error)
+{
+	return thr_fail(
+		error, EPROTO,
+		"program %u (xdp_throttle) is of another version of xdp-throttle: detach it "
+		"with that version, or with 'ip link set dev IF xdp off'",
+		id);
+}
+
 int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_error *error)
 {
 	__u32 ids[MAP_IDS_MAX];
@@ -175,16 +186,14 @@ int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_err
 	result = open_maps(instance, ids,
 			   info.nr_map_ids < MAP_IDS_MAX ? info.nr_map_ids : MAP_IDS_MAX);
 	if (result == -EPROTO)
-		thr_fail(error, EPROTO,
-			 "program %u (xdp_throttle) is of another version of xdp-throttle: detach "
-			 "it "
-			 "with that version, or with 'ip link set dev IF xdp off'",
-			 id);
+		fail_version(id, error);
 	else if (result)
 		thr_fail(error, -result, "maps of program %u cannot be opened: %s", id,
 			 strerror(-result));
 	if (!result)
 		result = thr_instance_map(instance, error);
+	if (!result && instance->live->version && instance->live->version != THR_ABI_VERSION)
+		result = fail_version(id, error);
 	if (!result)
 		return 0;
 fail:

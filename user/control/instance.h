@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A running throttle: one loaded program with its maps, and the interfaces of
- * this network namespace that it is attached to.
+ * A running throttle: one set of maps, and the interfaces of this network
+ * namespace that have a program which uses them. That is one program for all of
+ * them, but for an interface where it was loaded to join a dispatcher.
  *
  * It is found through the interfaces, never through a path: so a program that
  * `ip link` attached is managed like one of ours, and /sys/fs/bpf need not be
@@ -37,13 +38,15 @@ struct thr_attachment {
 	unsigned int index;
 	char name[IF_NAMESIZE];
 	enum thr_xdp_mode mode; /* never THR_MODE_AUTO */
-	bool joined;		/* called by libxdp's dispatcher */
+	uint32_t program_id;
+	bool joined; /* called by libxdp's dispatcher */
 };
 
 struct thr_instance {
-	uint32_t program_id;
-	uint8_t tag[8]; /* hash of the program's instructions */
+	uint32_t program_id; /* of one of its programs */
+	uint8_t tag[8];	     /* hash of that one's instructions */
 	int program_fd;
+	uint32_t config_id; /* of thr_config: what makes two programs one throttle */
 	int map_fd[THR_MAPS];
 	struct thr_live *live;	      /* thr_config, and the other arrays that */
 	struct thr_ports *ports;      /* can be mapped; NULL before */
@@ -55,7 +58,7 @@ struct thr_instance {
 };
 
 struct thr_instances {
-	struct thr_instance *items; /* ascending by program id */
+	struct thr_instance *items; /* in the order of their first interface */
 	size_t count;
 };
 

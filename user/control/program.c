@@ -128,22 +128,12 @@ static int program_id(int fd, uint32_t *ret_id)
 	return 0;
 }
 
-int thr_program_load(struct thr_program *program, unsigned int offload, uint32_t *ret_id,
-		     struct thr_error *error)
+int thr_program_load(struct thr_program *program, uint32_t *ret_id, struct thr_error *error)
 {
-	struct bpf_program *bpf = program->skeleton->progs.xdp_throttle;
-	struct bpf_map *map;
-	int result;
+	int result = xdp_throttle_bpf__load(program->skeleton);
 
-	if (offload) {
-		bpf_program__set_ifindex(bpf, offload);
-		bpf_object__for_each_map (map, program->skeleton->obj)
-			bpf_map__set_ifindex(map, offload);
-	}
-	result = xdp_throttle_bpf__load(program->skeleton);
-	if (result)
-		return fail_load(-result, error);
-	result = program_id(bpf_program__fd(bpf), ret_id);
+	if (!result)
+		result = program_id(bpf_program__fd(program->skeleton->progs.xdp_throttle), ret_id);
 	return result ? fail_load(-result, error) : 0;
 }
 

@@ -15,11 +15,9 @@ struct thr_program; /* opened; loaded or not */
 int thr_program_open(const struct thr_instance *reuse, struct thr_program **ret_program,
 		     struct thr_error *error);
 
-/* Load it. `offload` is the index of the interface whose hardware is to run it,
- * or 0. On success *ret_id is the program's id; it lives until the program is
+/* Load it. On success *ret_id is the program's id; it lives until the program is
  * freed, and from then on while an interface or a descriptor holds it. */
-int thr_program_load(struct thr_program *program, unsigned int offload, uint32_t *ret_id,
-		     struct thr_error *error);
+int thr_program_load(struct thr_program *program, uint32_t *ret_id, struct thr_error *error);
 
 /* Load it as one of those that libxdp's dispatcher on the interface calls. */
 int thr_program_join(struct thr_program *program, unsigned int index, const char *name,

@@ -179,10 +179,14 @@ static int write_source(struct writer *writer, size_t at, const struct enclosing
 {
 	const struct thr_source_config *config = &writer->tables->sources[at];
 	uint32_t bits = config->prefix.bits + (config->prefix.is_v6 ? 0u : 96u);
-	uint32_t scope = config->shared ? THR_SCOPE_SHARED | bits << 8 : THR_SCOPE_PREFIX;
+	uint32_t scope = THR_SCOPE_PREFIX;
 	struct thr_policy own = {};
 	int own_index, index;
 
+	if (config->shared)
+		scope = THR_SCOPE_SHARED | bits << 8;
+	else if (config->prefix.is_v6 && bits > writer->tables->v6_source_bits)
+		scope = THR_SCOPE_NARROW | bits << 8;
 	ret_own->prefix = &config->prefix;
 	ret_own->policy = around ? around->policy : (struct thr_policy){};
 	ret_own->action = config->action;
@@ -299,10 +303,14 @@ static void write_settings(const struct writer *writer)
 }
 
 /* Packets are processed with RCU read-held: one grace period after the swap
- * none of them sees the old slot. */
+ * none of them sees the old slot. A kernel booted with nohz_full= has no such
+ * call; there, wait for a time that no packet's processing comes near. */
 static void wait_for_packets(void)
 {
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	const struct timespec long_enough = {.tv_nsec = 100 * 1000 * 1000};
+
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		nanosleep(&long_enough, NULL);
 }
 
 static int write_slot(struct writer *writer, struct thr_error *error)

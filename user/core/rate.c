@@ -108,6 +108,15 @@ void thr_rate_format(const struct thr_rate *rate, char text[static THR_RATE_TEXT
 	snprintf(text + used, THR_RATE_TEXT - used, "/%c", letter);
 }
 
+void thr_rate_default_burst(struct thr_rate *rate, uint64_t least)
+{
+	if (rate->burst)
+		return;
+	rate->burst = (rate->count + rate->per_s - 1) / rate->per_s;
+	if (rate->burst < least)
+		rate->burst = least;
+}
+
 int thr_rate_check(const struct thr_rate *rate)
 {
 	uint64_t interval = thr_bucket_interval(rate->count, rate->per_s);

@@ -30,6 +30,16 @@ int thr_rate_parse(const char *text, struct thr_rate *ret_rate);
 void thr_rate_format(const struct thr_rate *rate, char text[static THR_RATE_TEXT]);
 void thr_count_format(uint64_t count, char text[static THR_RATE_TEXT]);
 
+/* A frame that no burst of bytes may be smaller than: an Ethernet header and a
+ * full MTU. The default burst of bytes holds what segmentation offload hands
+ * over at once. */
+#define THR_FRAME_BYTES 1514
+#define THR_BYTE_BURST_LEAST 65536
+
+/* Where no burst was given (0), set it to what comes in a second, rounded up,
+ * and to `least` at least. */
+void thr_rate_default_burst(struct thr_rate *rate, uint64_t least);
+
 /* Whether a bucket can keep the rate and its burst (thr_bucket.h): 0, -EINVAL when
  * either is 0, -ERANGE when the burst would take longer than 416 days to come
  * back, -EDOM when it would come back within one tick (1/16 ns). */
