@@ -114,8 +114,8 @@ demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC while a real 
 	@B=$B scripts/demo.sh
 
 bench: bench-packet ## every bench
-bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root)
-	@B=$B scripts/bench/packet.sh
+bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root; QUICK=1)
+	@B=$B scripts/bench/packet.sh $(if $(QUICK),--quick)
 
 # --- housekeeping -----------------------------------------------------------
 
