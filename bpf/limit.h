@@ -43,6 +43,7 @@ static __always_inline void limit_set_key(const struct ladder *ladder, __u32 sco
 	key->source[0] = ladder->ask->source[0];
 	key->source[1] = ladder->ask->source[1];
 	key->scope = scope;
+	key->is_v6 = ladder->ask->is_v6;
 	if (scope & THR_SCOPE_HAS_BITS) {
 		__u32 bits = THR_SCOPE_BITS(scope);
 

@@ -60,6 +60,7 @@ static __always_inline bool source_is_recent(const struct ladder *ladder)
 
 	return recent && recent->source[1] == ladder->ask->source[1] &&
 	       recent->source[0] == ladder->ask->source[0] && recent->service == ladder->service &&
+	       recent->is_v6 == ladder->ask->is_v6 &&
 	       recent->generation == ladder->settings->generation;
 }
 
@@ -73,6 +74,7 @@ static __always_inline void source_remember(const struct ladder *ladder)
 	recent->source[1] = ladder->ask->source[1];
 	recent->generation = ladder->settings->generation;
 	recent->service = ladder->service;
+	recent->is_v6 = ladder->ask->is_v6;
 	recent->policy = ladder->policy;
 	recent->action = ladder->action;
 	recent->kinds = 0;

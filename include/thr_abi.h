@@ -193,7 +193,8 @@ static inline __u32 thr_summary_v6_bit(__u64 high, __u32 bits)
 struct thr_recent {
 	__be64 source[2];
 	__u32 generation; /* of the table that answered; 0: empty */
-	__u32 service;
+	__u16 service;
+	__u16 is_v6;
 	__u32 policy;
 	__u32 action;
 	__u64 until; /* jiffies; packets of `kinds` are refused for `reason` before it */
@@ -207,7 +208,7 @@ _Static_assert(sizeof(struct thr_recent) == 48, "thr_recent is an ABI");
 struct thr_bucket_key {
 	__be64 source[2]; /* masked to what shares the bucket */
 	__u32 scope;	  /* THR_SCOPE_* */
-	__u32 unused;
+	__u32 is_v6;	  /* tells ::ffff:192.0.2.1 in an IPv6 header from 192.0.2.1 */
 };
 
 struct thr_bucket {

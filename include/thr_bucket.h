@@ -39,6 +39,10 @@
  * it no sum in this header overflows within 34 years of uptime. */
 #define THR_WINDOW_MAX (1ULL << 59)
 
+/* 50 ms: how much older than another's the clock that a CPU judges by may be. It
+ * was read before the bucket was, and a virtual CPU may have stood still between. */
+#define THR_CLOCK_SKEW (50000000ULL << THR_TICK_SHIFT)
+
 /* Tries of compare-and-swap before thr_bucket_charge() adds unconditionally. */
 #define THR_BUCKET_TRIES 8
 
@@ -83,16 +87,17 @@ struct thr_taking {
  * Judge the taking of `spent` ticks (thr_bucket_ticks() of the cost) from the
  * bucket `state` at `now` (ticks of a monotonic clock) under `window`.
  *
- * A state beyond now + window cannot have come from this limit: the limit was
- * changed while the bucket was in debt. It is judged, and left, as an empty
- * bucket of the new limit, so that a raised limit holds from now on.
+ * A state beyond now + window, and by more than clocks differ, cannot have come
+ * from this limit: the limit was changed while the bucket was in debt. It is
+ * judged, and left, as an empty bucket of the new limit, so that a raised limit
+ * holds from now on.
  */
 static inline struct thr_taking thr_bucket_judge(__u64 state, __u64 now, __u64 window, __u64 spent)
 {
 	struct thr_taking taking = {.state = state};
 	__u64 base = state > now ? state : now;
 
-	if (base > now + window)
+	if (base > now + window + THR_CLOCK_SKEW)
 		taking.state = base = now + window;
 	if (base + spent <= now + window)
 		taking.state = base + spent;

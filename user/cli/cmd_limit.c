@@ -88,6 +88,9 @@ static int parse_limits(const struct thr_arguments *arguments, struct thr_limits
 		any = true;
 		burst_used |= burst_text(arguments, kind) == arguments->value[THR_OPT_BURST];
 	}
+	if (!any && arguments->value[THR_OPT_BURST])
+		return thr_fail(error, EINVAL,
+				"a burst of connections needs their rate: --connections RATE");
 	if (!any)
 		return thr_fail(error, EINVAL,
 				"limit set needs a rate: --connections, --packets or --bytes");

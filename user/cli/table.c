@@ -63,8 +63,12 @@ static const struct thr_command commands[] = {
 
 static int usage_error(const char *what, const char *which, const char *hint)
 {
-	fprintf(stderr, "xdp-throttle: %s%s%s: see 'xdp-throttle %s%s--help'\n", what,
-		which ? " " : "", which ? which : "", hint ? hint : "", hint ? " " : "");
+	char line[256];
+
+	snprintf(line, sizeof(line), "%s%s%s: see 'xdp-throttle %s%s--help'", what,
+		 which ? " " : "", which ? which : "", hint ? hint : "", hint ? " " : "");
+	thr_clean_line(line);
+	fprintf(stderr, "xdp-throttle: %s\n", line);
 	return THR_EXIT_USAGE;
 }
 

@@ -15,7 +15,7 @@
 
 const char *thr_reason_name(enum thr_reason reason)
 {
-	static const char *const names[THR_REASON_COUNT] = {THR_REASONS(REASON_NAME)};
+	static const char *const names[THR_REASON_COUNT] = {"none", THR_REASONS(REASON_NAME)};
 
 	return names[reason];
 }

@@ -11,6 +11,10 @@ struct thr_error {
 	char text[512]; /* no newline, no trailing full stop */
 };
 
+/* Replace control characters in `text` by '?', so that it stays one line and does
+ * nothing to a terminal. */
+void thr_clean_line(char *text);
+
 /* Sets the text (cut at its size) and returns -code, for `return thr_fail(...)`.
  * `code` is an errno; `error` may be NULL. */
 int thr_fail(struct thr_error *error, int code, const char *format, ...)

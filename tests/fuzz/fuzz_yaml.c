@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Any bytes as a configuration file: what comes out holds what config.h
+ * promises, or is refused in one line. Strings after a first NUL byte are the
+ * environment, as NAME=VALUE without XDP_THROTTLE_.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+
+#define NAME "fuzz.yaml"
+#define VARIABLES_MAX 4
+#define VARIABLE_SIZE 128
+
+/* Not assert(), which a build may turn off. */
+#define HOLDS(condition)                                                                           \
+	do {                                                                                       \
+		if (!(condition)) {                                                                \
+			fprintf(stderr, "does not hold: %s\n", #condition);                        \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_rate(const struct thr_rate *rate)
+{
+	if (rate->count)
+		HOLDS(thr_rate_check(rate) == 0);
+	else
+		HOLDS(!rate->burst);
+}
+
+static void check_limits(const struct thr_limits *limits, bool needed)
+{
+	bool any = false;
+
+	for (int kind = 0; kind < THR_KINDS; kind++) {
+		check_rate(&limits->kind[kind]);
+		any |= limits->kind[kind].count != 0;
+	}
+	HOLDS(any || !needed);
+	if (limits->kind[THR_BYTES].count)
+		HOLDS(limits->kind[THR_BYTES].burst >= 1514);
+}
+
+static void check_prefix(const struct thr_prefix *prefix)
+{
+	char text[THR_PREFIX_TEXT];
+	struct thr_prefix again;
+	const char *why;
+
+	thr_prefix_format(prefix, text);
+	HOLDS(thr_prefix_parse(text, &again, &why) == 0);
+	HOLDS(thr_prefix_compare(prefix, &again) == 0);
+}
+
+static void check_services(const struct thr_tables *tables)
+{
+	static bool taken[UINT16_MAX + 1];
+
+	memset(taken, 0, sizeof(taken));
+	HOLDS(tables->service_count <= THR_SERVICES_MAX);
+	for (size_t i = 0; i < tables->service_count; i++) {
+		const struct thr_service_config *service = &tables->services[i];
+
+		HOLDS(*service->name && strlen(service->name) < 32);
+		for (size_t j = 0; j < i; j++)
+			HOLDS(strcmp(service->name, tables->services[j].name) != 0);
+		HOLDS(service->port_count > 0);
+		for (size_t j = 0; j < service->port_count; j++) {
+			HOLDS(service->ports[j] && !taken[service->ports[j]]);
+			HOLDS(!j || service->ports[j - 1] < service->ports[j]);
+			taken[service->ports[j]] = true;
+		}
+		check_limits(&service->per_source, false);
+		check_limits(&service->per_prefix, service->prefix_v4 || service->prefix_v6);
+		check_rate(&service->new_sources);
+		HOLDS(service->prefix_v4 <= 32 && service->prefix_v6 <= 128);
+		HOLDS(service->on_overload <= THR_OVERLOAD_CHALLENGE);
+	}
+}
+
+static void check_sources(const struct thr_tables *tables)
+{
+	for (size_t i = 0; i < tables->source_count; i++) {
+		const struct thr_source_config *source = &tables->sources[i];
+
+		check_prefix(&source->prefix);
+		check_limits(&source->limits, source->action == THR_SOURCE_LIMIT);
+		HOLDS(!i || thr_prefix_compare(&source[-1].prefix, &source->prefix) < 0);
+		HOLDS(thr_tables_find_source(tables, &source->prefix) == source);
+		if (source->action == THR_SOURCE_LIMIT)
+			continue;
+		HOLDS(!source->shared);
+		for (int kind = 0; kind < THR_KINDS; kind++)
+			HOLDS(!source->limits.kind[kind].count);
+	}
+}
+
+static void check_xdp(const struct thr_xdp_config *xdp)
+{
+	for (size_t i = 0; i < xdp->interface_count; i++)
+		HOLDS(*xdp->interfaces[i] && strlen(xdp->interfaces[i]) < 16);
+	HOLDS(xdp->mode <= THR_MODE_OFFLOAD);
+	HOLDS(xdp->tables.action == THR_ACTION_ENFORCE || xdp->tables.action == THR_ACTION_MONITOR);
+	HOLDS(xdp->tables.v6_source_bits >= 1 && xdp->tables.v6_source_bits <= 128);
+	check_limits(&xdp->tables.per_source, false);
+	check_services(&xdp->tables);
+	check_sources(&xdp->tables);
+}
+
+static void check_routes(const struct thr_config *config)
+{
+	for (size_t i = 0; i < config->route_count; i++) {
+		const struct thr_route_config *route = &config->routes[i];
+		size_t length = strlen(route->path);
+
+		HOLDS(route->path[0] == '/');
+		HOLDS(length == 1 || route->path[length - 1] != '/');
+		HOLDS(!strpbrk(route->path, " ?#\n"));
+		for (size_t j = 0; j < i; j++)
+			HOLDS(strcmp(route->path, config->routes[j].path) != 0);
+		HOLDS(route->target_count > 0);
+		for (size_t j = 0; j < route->target_count; j++)
+			HOLDS(*route->targets[j].host && route->targets[j].port);
+		check_rate(&route->rate_limit);
+		HOLDS(route->balance <= THR_RANDOM);
+	}
+}
+
+static void check_config(const struct thr_config *config)
+{
+	HOLDS(config->route_count || config->xdp.present);
+	HOLDS(config->port);
+	HOLDS(config->api_listen && strrchr(config->api_listen, ':'));
+	HOLDS(config->redis_url && strncasecmp(config->redis_url, "redis", 5) == 0);
+	HOLDS(config->backend <= THR_BACKEND_REDIS);
+	HOLDS(config->log_level <= THR_LOG_ERROR && config->log_format <= THR_LOG_JSON);
+	check_rate(&config->rate_limit);
+	for (size_t i = 0; i < config->trusted_proxy_count; i++)
+		check_prefix(&config->trusted_proxies[i]);
+	check_routes(config);
+	check_xdp(&config->xdp);
+}
+
+static void check_error(const char *text)
+{
+	HOLDS(strncmp(text, NAME ":", strlen(NAME ":")) == 0 ||
+	      strncmp(text, "XDP_THROTTLE_", strlen("XDP_THROTTLE_")) == 0);
+	HOLDS(strstr(text, ": ") && !strpbrk(text, "\n\r"));
+}
+
+/* Make the strings of data[0] to data[size - 1] into variables; returns how many. */
+static size_t read_environment(const char *data, size_t size,
+			       char variables[VARIABLES_MAX][VARIABLE_SIZE])
+{
+	size_t count = 0;
+
+	while (size && count < VARIABLES_MAX) {
+		size_t length = strnlen(data, size);
+
+		snprintf(variables[count++], VARIABLE_SIZE, "XDP_THROTTLE_%.*s", (int)length, data);
+		length += length < size;
+		data += length;
+		size -= length;
+	}
+	return count;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *text = (const char *)data;
+	const uint8_t *nul = size ? memchr(data, '\0', size) : NULL;
+	size_t text_size = nul ? (size_t)(nul - data) : size;
+	char variables[VARIABLES_MAX][VARIABLE_SIZE];
+	char *environment[VARIABLES_MAX + 1] = {NULL};
+	struct thr_config *config = NULL;
+	struct thr_error error = {""};
+
+	if (nul) {
+		size_t count =
+			read_environment(text + text_size + 1, size - text_size - 1, variables);
+
+		for (size_t i = 0; i < count; i++)
+			environment[i] = variables[i];
+	}
+	if (thr_config_parse(NAME, text, text_size, environment, &config, &error) == 0) {
+		check_config(config);
+	} else {
+		HOLDS(!config);
+		check_error(error.text);
+	}
+	thr_config_free(config);
+	return 0;
+}

@@ -1,0 +1,348 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Attaching and detaching: by our command and by `ip link`, in every mode that
+# this machine has, beside programs of others, and on interfaces that change.
+#
+#   tests/netns/attach.sh [GLOB]
+# shellcheck source=tests/support/netns.sh
+source "${BASH_SOURCE%/*}/../support/netns.sh"
+
+# burst_of N > FILE: each source N new connections, which come back one a minute.
+burst_of() {
+	cat <<YAML
+xdp:
+  per_source: {connections_per_minute: 1, burst: $1}
+YAML
+}
+
+nothing_attached() { [[ $(in_ns "$server" ip link show) != *prog/xdp* ]]; }
+
+is_gone() { ! bpftool "$1" show id "$2" &>/dev/null; }
+
+# --- modes ---------------------------------------------------------------------
+
+test_attach_is_native_on_veth() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+
+	output=$(throttle attach --dev to-attacker -c "$work/a.yaml")
+
+	expect_match "output" "$output" '^to-attacker: attached in native mode, program [0-9]+$'
+	expect_match "status" "$(status)" \
+		'^\{"interfaces":\[\{"name":"to-attacker","mode":"native","program_id":[0-9]+,'
+	expect_match "ip link" "$(in_ns "$server" ip link show to-attacker)" \
+		" xdp .* prog/xdp id $(program_id) "
+	expect "admitted" "$(admitted --count 1000)" 20
+}
+
+test_attach_falls_back_to_generic_and_says_why() {
+	make_topology
+	burst_of 3 >"$work/a.yaml"
+	start_httpd
+
+	output=$(throttle attach --dev lo -c "$work/a.yaml")
+
+	expect_match "output" "$output" \
+		$'^lo: attached in generic mode, program [0-9]+\nlo: generic because native mode was refused: the driver has no XDP support$'
+	expect_match "status" "$(throttle status)" \
+		'lo +generic +[0-9]+  native was refused: the driver has no XDP support'
+	expect_match "status --json" "$(status)" \
+		'"name":"lo","mode":"generic",.*"native_refused":"the driver has no XDP support"'
+	expect "served" "$(served "$server" 127.0.0.1 --count 6)" 3
+}
+
+test_attach_mode_native_where_there_is_none_is_refused() {
+	make_topology
+
+	line=$(refused 1 throttle attach --dev lo --mode native)
+
+	expect_match "message" "$line" '^xdp-throttle: lo: native mode: the driver has no XDP support'
+	nothing_attached
+}
+
+test_attach_mode_offload_where_there_is_none_is_refused() {
+	make_topology
+
+	line=$(refused 1 throttle attach --dev to-client --mode offload)
+
+	expect_match "message" "$line" '^xdp-throttle: to-client: '
+	nothing_attached
+}
+
+test_attach_mode_generic_limits_on_veth() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	in_ns "$server" ethtool -K to-attacker gro on # without native XDP, floods need it
+
+	throttle attach --dev to-attacker --mode generic -c "$work/a.yaml"
+
+	expect_match "status" "$(status)" '"name":"to-attacker","mode":"generic"'
+	[[ $(status) != *native_refused* ]] || fail "generic was asked for, not fallen back to"
+	expect "admitted" "$(admitted --count 1000)" 20
+}
+
+test_attach_in_another_mode_than_attached_is_refused() {
+	make_topology
+	throttle attach --dev to-client
+	before=$(status)
+
+	line=$(refused 1 throttle attach --dev to-client --mode generic)
+
+	expect_match "message" "$line" 'attached in native mode already: .*detach --dev to-client'
+	expect "status" "$(status)" "$before"
+}
+
+# --- by ip link ----------------------------------------------------------------
+
+# limits_when_attached_by_ip_link HOW MODE
+limits_when_attached_by_ip_link() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	in_ns "$server" ethtool -K to-attacker gro on
+	in_ns "$server" ip link set dev to-attacker "$1" obj "$OBJECT" sec xdp
+	expect "admitted while no table was applied" "$(admitted --count 1000)" 1000
+
+	throttle apply -c "$work/a.yaml"
+	throttle limit set 198.18.7.0/24 --connections 1/h --burst 7
+	throttle deny add 198.18.8.0/24
+
+	expect_match "status" "$(status)" "\"name\":\"to-attacker\",\"mode\":\"$2\""
+	expect "admitted by the file's limit" "$(admitted --count 1000)" 20
+	expect "admitted by the limit set" "$(admitted --count 1000 --base 198.18.7.1)" 7
+	expect "admitted of a denied prefix" "$(admitted --count 1000 --base 198.18.8.1)" 0
+	throttle detach --dev to-attacker
+	nothing_attached
+}
+
+test_ip_link_attached_natively_is_managed_the_same() {
+	limits_when_attached_by_ip_link xdpdrv native
+}
+
+test_ip_link_attached_generically_is_managed_the_same() {
+	limits_when_attached_by_ip_link xdpgeneric generic
+}
+
+test_ip_link_attached_twice_makes_two_throttles_chosen_by_dev() {
+	make_topology
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$OBJECT" sec xdp
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$OBJECT" sec xdp
+
+	line=$(refused 1 throttle limit list)
+	throttle limit set 198.18.0.0/16 --connections 1/h --burst 7 --dev to-attacker
+
+	expect_match "message" "$line" 'to-client and to-attacker: choose one with --dev'
+	[[ $(throttle limit list --dev to-attacker) == *198.18.0.0/16* ]]
+	[[ $(throttle limit list --dev to-client) != *198.18.0.0/16* ]]
+}
+
+test_ip_link_takes_off_what_attach_put_on() {
+	make_topology
+	throttle attach --dev to-client
+
+	in_ns "$server" ip link set dev to-client xdp off
+
+	expect_match "status" "$(throttle status)" '^no interface .* has the throttle attached$'
+	line=$(refused 1 throttle detach --dev to-client)
+	expect_match "message" "$line" 'to-client: not attached'
+}
+
+# --- surroundings --------------------------------------------------------------
+
+test_commands_work_inside_ip_netns_exec() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	inside=(ip netns exec "$server" "$THROTTLE")
+
+	"${inside[@]}" attach --dev to-attacker -c "$work/a.yaml"
+	"${inside[@]}" limit set 198.18.7.0/24 --connections 1/h --burst 7
+	"${inside[@]}" apply -c "$work/a.yaml"
+	"${inside[@]}" allow add 198.18.8.0/24
+
+	expect "allowed" "$("${inside[@]}" allow list)" "198.18.8.0/24"
+	expect_match "status" "$("${inside[@]}" status --json)" '"name":"to-attacker"'
+	expect "admitted" "$(admitted --count 1000)" 20
+	"${inside[@]}" detach --dev to-attacker
+	nothing_attached
+}
+
+test_bpftool_shows_maps_with_named_fields() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	throttle limit set 198.18.0.0/24 --connections 7/h --burst 7
+	admitted --count 10
+
+	expect_match "thr_config" "$(dump thr_config)" '"active": [01],.*"action": 1,'
+	expect_match "thr_sources" "$(dump thr_sources)" '"prefixlen": 152,.*"own_policy": [1-9]'
+	expect_match "thr_buckets" "$(dump thr_buckets)" '"scope": 65536,.*"tat": \[[1-9]'
+	expect_match "thr_stats" "$(dump thr_stats)" '"packets": 7,.*"dropped": 0'
+	dump thr_policies >"$work/policies"
+	grep -A 5 '"rate": 7,' "$work/policies" | grep '"per_s": 3600'
+}
+
+# --- again ---------------------------------------------------------------------
+
+test_attach_again_with_a_new_file_keeps_program_buckets_and_counters() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	burst_of 20 >"$work/b.yaml"
+	cat >>"$work/b.yaml" <<-'YAML'
+		  sources: [{prefix: 198.18.7.0/24, action: deny}]
+	YAML
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	expect "admitted at first" "$(admitted --count 1000)" 20
+	program=$(program_id)
+
+	output=$(throttle attach --dev to-attacker -c "$work/b.yaml")
+
+	expect_match "output" "$output" '^to-attacker: already attached in native mode'
+	expect "program" "$(program_id)" "$program"
+	expect "counter" "$(counter new_connection)" 20
+	expect "denied" "$(throttle deny list)" "198.18.7.0/24"
+	expect "admitted after it" "$(admitted --count 1000)" 0
+}
+
+test_attach_again_without_a_file_keeps_the_tables() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	throttle deny add 198.18.7.0/24
+	before=$(throttle limit list --json)
+
+	throttle attach --dev to-attacker
+
+	expect "limits" "$(throttle limit list --json)" "$before"
+	expect "denied" "$(throttle deny list)" "198.18.7.0/24"
+}
+
+# --- programs of others ----------------------------------------------------------
+
+test_attach_refuses_an_interface_with_a_foreign_program() {
+	make_topology
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$FOREIGN" sec xdp
+	before=$(in_ns "$server" ip link show to-client)
+
+	line=$(refused 1 throttle attach --dev to-client)
+
+	expect_match "message" "$line" "^xdp-throttle: to-client: XDP program 'flood' \(id [0-9]+\)"
+	expect "ip link" "$(in_ns "$server" ip link show to-client)" "$before"
+}
+
+test_detach_leaves_a_foreign_program_alone() {
+	make_topology
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$FOREIGN" sec xdp
+	throttle attach --dev to-attacker
+	before=$(in_ns "$server" ip link show to-client)
+
+	line=$(refused 1 throttle detach --dev to-client)
+
+	expect_match "message" "$line" "'flood' \(id [0-9]+\), not ours"
+	expect "ip link" "$(in_ns "$server" ip link show to-client)" "$before"
+	throttle detach --dev to-attacker
+	expect "ip link" "$(in_ns "$server" ip link show to-client)" "$before"
+}
+
+# --- detaching -----------------------------------------------------------------
+
+test_detach_leaves_no_program_and_no_map() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	throttle limit set 198.18.7.0/24 --connections 1/h
+	program=$(program_id)
+	maps=$(map_ids "$program")
+	expect "maps" "$(wc -w <<<"$maps")" 9
+
+	throttle detach --dev to-client
+	throttle detach --dev to-attacker
+
+	nothing_attached
+	wait_until is_gone prog "$program"
+	for map in $maps; do
+		wait_until is_gone map "$map"
+	done
+}
+
+test_detach_of_one_interface_keeps_the_other() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	throttle attach --dev to-attacker
+	program=$(program_id)
+	expect "admitted at first" "$(admitted --count 1000)" 20
+
+	throttle detach --dev to-client
+
+	expect_match "status" "$(status)" \
+		"^\{\"interfaces\":\[\{\"name\":\"to-attacker\",\"mode\":\"native\",\"program_id\":$program,[^{}]*\}\]"
+	expect "admitted after it" "$(admitted --count 1000)" 0
+}
+
+test_attach_after_detach_starts_anew() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	expect "admitted at first" "$(admitted --count 1000)" 20
+	throttle detach --dev to-attacker
+
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+
+	expect "counter" "$(counter new_connection)" 0
+	expect "admitted after it" "$(admitted --count 1000)" 20
+}
+
+# --- interfaces that change --------------------------------------------------------
+
+test_renamed_interface_is_managed_by_its_new_name() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+
+	ip -n "$server" link set to-attacker down
+	ip -n "$server" link set to-attacker name wan0
+	ip -n "$server" link set wan0 up
+
+	expect_match "status" "$(status)" '"name":"wan0","mode":"native"'
+	line=$(refused 1 throttle limit list --dev to-attacker)
+	expect_match "message" "$line" 'to-attacker: no such interface'
+	throttle limit set 198.18.0.0/16 --connections 1/h --burst 7 --dev wan0
+	expect "admitted" "$(admitted --count 1000)" 7
+	throttle detach --dev wan0
+	nothing_attached
+}
+
+test_interface_gone_leaves_the_others_managed() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	throttle attach --dev to-attacker
+
+	ip -n "$client" link del eth-c
+
+	[[ $(status) == '{"interfaces":[{"name":"to-attacker",'* ]]
+	[[ $(status) != *to-client* ]]
+	line=$(refused 1 throttle detach --dev to-client)
+	expect_match "message" "$line" 'to-client: no such interface'
+	throttle apply -c "$work/a.yaml"
+	expect "admitted" "$(admitted --count 1000)" 20
+}
+
+test_last_interface_gone_leaves_no_program_and_no_map() {
+	make_topology
+	throttle attach --dev to-client
+	program=$(program_id)
+	maps=$(map_ids "$program")
+
+	ip -n "$client" link del eth-c
+
+	expect_match "status" "$(throttle status)" '^no interface .* has the throttle attached$'
+	wait_until is_gone prog "$program"
+	for map in $maps; do
+		wait_until is_gone map "$map"
+	done
+}
+
+skip_all_unless_root
+run_tests "$@"

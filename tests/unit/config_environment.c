@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Settings from the environment: what they set, what they replace, and what is
+ * refused by the name of the variable. */
+#include <errno.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "core/cleanup.h"
+#include "support/run.h"
+
+#define ROUTE "routes: [{path: /, target: http://a}]\n"
+
+static void free_config(struct thr_config **config)
+{
+	thr_config_free(*config);
+}
+#define AUTO_CONFIG CLEANUP(free_config)
+
+/* A right configuration of a file and the variables after it, NULL-terminated. */
+#define PARSE(text, ...) parse(text, (char *[]){__VA_ARGS__, NULL})
+
+static struct thr_config *parse(const char *text, char *const *environment)
+{
+	struct thr_config *config = NULL;
+	struct thr_error error = {""};
+
+	if (thr_config_parse("t.yaml", text, strlen(text), environment, &config, &error) < 0)
+		fail_msg("%s", error.text);
+	return config;
+}
+
+static void assert_rate(const struct thr_rate *rate, uint64_t count, uint32_t per_s, uint64_t burst)
+{
+	assert_int_equal(rate->count, count);
+	assert_int_equal(rate->per_s, per_s);
+	assert_int_equal(rate->burst, burst);
+}
+
+static void a_variable_sets_what_the_file_leaves_out(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE(ROUTE, "XDP_THROTTLE_SERVER_PORT=9000",
+		      "XDP_THROTTLE_STORE_REDIS_URL=rediss://h", "XDP_THROTTLE_LOG_LEVEL=debug");
+
+	(void)state;
+	assert_int_equal(config->port, 9000);
+	assert_string_equal(config->redis_url, "rediss://h");
+	assert_int_equal(config->log_level, THR_LOG_DEBUG);
+}
+
+static void a_variable_replaces_what_the_file_says(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("server: {port: nonsense}\n" ROUTE, "XDP_THROTTLE_SERVER_PORT=9000");
+
+	(void)state;
+	assert_int_equal(config->port, 9000);
+}
+
+static void a_variable_makes_the_sections_that_it_needs(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("", "XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_SECOND=30",
+		      "XDP_THROTTLE_XDP_PER_SOURCE_BURST=1k", "XDP_THROTTLE_XDP_ACTION=monitor");
+
+	(void)state;
+	assert_true(config->xdp.present);
+	assert_int_equal(config->xdp.tables.action, THR_ACTION_MONITOR);
+	assert_rate(&config->xdp.tables.per_source.kind[THR_CONNECTIONS], 30, 1, 1000);
+}
+
+static void a_rate_per_minute_replaces_the_files_rate_per_second(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("rate_limit: {burst: 7, requests_per_second: 5}\n" ROUTE,
+		      "XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=20");
+
+	(void)state;
+	assert_rate(&config->rate_limit, 20, 60, 7);
+}
+
+static void other_variables_are_passed_over(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE(ROUTE, "PATH=/bin", "XDP_THROTTLE", "XDP_THROTTLE_SERVER_PORT",
+		      "XDP_THROTTLEX_Y=1", "server.port=1");
+
+	(void)state;
+	assert_int_equal(config->port, 8080);
+}
+
+static void every_scalar_outside_of_lists_can_be_set(void **state)
+{
+	static const char *const names[] = {
+		"XDP_THROTTLE_SERVER_PORT=1",
+		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND=1",
+		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
+		"XDP_THROTTLE_XDP_MODE=native",
+		"XDP_THROTTLE_XDP_ACTION=monitor",
+		"XDP_THROTTLE_XDP_MALFORMED=drop",
+		"XDP_THROTTLE_XDP_FRAGMENTS=drop",
+		"XDP_THROTTLE_XDP_IPV6_SOURCE_PREFIX=56",
+		"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_SECOND=1",
+		"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_MINUTE=1",
+		"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_SECOND=1",
+		"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_MINUTE=1",
+		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_SECOND=1",
+		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_MINUTE=1",
+		"XDP_THROTTLE_API_LISTEN=[::1]:81",
+		"XDP_THROTTLE_STORE_BACKEND=redis",
+		"XDP_THROTTLE_STORE_REDIS_URL=redis://h",
+		"XDP_THROTTLE_LOG_LEVEL=error",
+		"XDP_THROTTLE_LOG_FORMAT=json",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		AUTO_CONFIG struct thr_config *config = PARSE(ROUTE, (char *)names[i]);
+
+		assert_non_null(config);
+	}
+}
+
+/* --- refused --- */
+
+struct refusal {
+	const char *text;
+	char *environment[3];
+	const char *message;
+};
+
+static void refused(void **state)
+{
+	const struct refusal *refusal = *state;
+	struct thr_config *config = NULL;
+	struct thr_error error = {""};
+
+	assert_int_equal(thr_config_parse("t.yaml", refusal->text, strlen(refusal->text),
+					  refusal->environment, &config, &error),
+			 -EINVAL);
+	assert_string_equal(error.text, refusal->message);
+	assert_null(config);
+}
+
+#define VARIABLES(...)                                                                             \
+	{                                                                                          \
+		__VA_ARGS__                                                                        \
+	}
+#define REFUSES(what, file, variables, why)                                                        \
+	{                                                                                          \
+		.name = "refuses_" what, .test_func = refused, .initial_state = &(struct refusal)  \
+		{                                                                                  \
+			file, variables, why                                                       \
+		}                                                                                  \
+	}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_variable_sets_what_the_file_leaves_out),
+	cmocka_unit_test(a_variable_replaces_what_the_file_says),
+	cmocka_unit_test(a_variable_makes_the_sections_that_it_needs),
+	cmocka_unit_test(a_rate_per_minute_replaces_the_files_rate_per_second),
+	cmocka_unit_test(other_variables_are_passed_over),
+	cmocka_unit_test(every_scalar_outside_of_lists_can_be_set),
+	REFUSES("a_name_near_a_setting", ROUTE, VARIABLES("XDP_THROTTLE_SERVER_PROT=80"),
+		"XDP_THROTTLE_SERVER_PROT: no such setting: did you mean "
+		"XDP_THROTTLE_SERVER_PORT?"),
+	REFUSES("a_name_near_nothing", ROUTE, VARIABLES("XDP_THROTTLE_THE_WHOLE_WIDE_WORLD=1"),
+		"XDP_THROTTLE_THE_WHOLE_WIDE_WORLD: no such setting: write "
+		"XDP_THROTTLE_SECTION_KEY for a key of the configuration file"),
+	REFUSES("a_name_that_cannot_be_printed", ROUTE, VARIABLES("XDP_THROTTLE_SERVER\nPORT=1"),
+		"XDP_THROTTLE_SERVER?PORT: no such setting: did you mean "
+		"XDP_THROTTLE_SERVER_PORT?"),
+	REFUSES("a_section", ROUTE, VARIABLES("XDP_THROTTLE_STORE_REDIS=redis://h"),
+		"XDP_THROTTLE_STORE_REDIS: no such setting: write XDP_THROTTLE_SECTION_KEY for a "
+		"key of the configuration file"),
+	REFUSES("a_list", ROUTE, VARIABLES("XDP_THROTTLE_XDP_INTERFACES=eth0"),
+		"XDP_THROTTLE_XDP_INTERFACES: a list: write it in the file"),
+	REFUSES("a_wrong_value", ROUTE, VARIABLES("XDP_THROTTLE_SERVER_PORT=http"),
+		"XDP_THROTTLE_SERVER_PORT: server: port is 'http': write a whole number from 1 to "
+		"65535"),
+	REFUSES("an_empty_value", ROUTE, VARIABLES("XDP_THROTTLE_LOG_LEVEL="),
+		"XDP_THROTTLE_LOG_LEVEL: log: level is empty: write a value, or leave it out"),
+	REFUSES("a_burst_that_does_not_fit_the_files_rate",
+		"rate_limit: {requests_per_minute: 1}\n" ROUTE,
+		VARIABLES("XDP_THROTTLE_RATE_LIMIT_BURST=1M"),
+		"XDP_THROTTLE_RATE_LIMIT_BURST: rate_limit: burst of 1000000 would take over 416 "
+		"days to come back: write a smaller one"),
+	REFUSES("a_section_that_it_made_without_a_rate", ROUTE,
+		VARIABLES("XDP_THROTTLE_RATE_LIMIT_BURST=5"),
+		"XDP_THROTTLE_RATE_LIMIT_BURST: rate_limit: no rate: write requests_per_second or "
+		"requests_per_minute"),
+	REFUSES("both_rates_of_a_kind", ROUTE,
+		VARIABLES("XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND=5",
+			  "XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=5"),
+		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND: rate_limit: requests_per_second "
+		"beside requests_per_minute, given by XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE: "
+		"write one of them"),
+	REFUSES("the_file_where_it_has_no_section", "server: 80\n" ROUTE,
+		VARIABLES("XDP_THROTTLE_SERVER_PORT=80"),
+		"t.yaml:1:9: server is a single value: write keys below it"),
+	REFUSES("a_password_without_showing_it", ROUTE,
+		VARIABLES("XDP_THROTTLE_STORE_REDIS_URL=redis://:secret@h:port"),
+		"XDP_THROTTLE_STORE_REDIS_URL: redis: url: write a port from 1 to 65535 after the "
+		"colon"),
+};
+
+int main(int argc, char **argv)
+{
+	return THR_RUN_TESTS(tests, argc, argv);
+}
