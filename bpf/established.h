@@ -30,7 +30,7 @@ static __always_inline bool established_ipv4(const void *at, const void *end)
 	    ip->frag_off & bpf_htons(PARSE_IPV4_OFFSET | PARSE_IPV4_MORE))
 		return false;
 	total = bpf_ntohs(ip->tot_len);
-	return total >= sizeof(*ip) && at + total <= end &&
+	return total >= sizeof(*ip) && total <= end - at &&
 	       established_segment((const __u8 *)tcp, total - sizeof(*ip));
 }
 
@@ -44,7 +44,7 @@ static __always_inline bool established_ipv6(const void *at, const void *end)
 	    ip->nexthdr != IPPROTO_TCP)
 		return false;
 	length = bpf_ntohs(ip->payload_len);
-	return (const void *)tcp + length <= end && established_segment((const __u8 *)tcp, length);
+	return length <= end - (const void *)tcp && established_segment((const __u8 *)tcp, length);
 }
 
 static __always_inline bool is_established(const void *frame, const void *end)

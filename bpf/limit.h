@@ -74,12 +74,15 @@ static __always_inline struct thr_bucket *limit_bucket(const struct thr_bucket_k
  */
 __noinline int limit_charge(struct charge *charge)
 {
+	struct thr_bucket_key key;
 	struct thr_bucket *bucket;
 	__u64 *tat;
 
 	if (!charge)
 		return THR_REASON_NO_BUCKET;
-	bucket = limit_bucket(&charge->key);
+	/* Linux 6.1 takes a key from the stack, not from an argument. */
+	key = charge->key;
+	bucket = limit_bucket(&key);
 	if (!bucket || charge->kind >= THR_KINDS)
 		return THR_REASON_NO_BUCKET;
 	tat = &bucket->tat[charge->kind];
@@ -96,11 +99,13 @@ __noinline int limit_charge(struct charge *charge)
 /* Undo limit_charge() of this packet. */
 __noinline int limit_give_back(const struct charge *charge)
 {
+	struct thr_bucket_key key;
 	struct thr_bucket *bucket;
 
 	if (!charge)
 		return 0;
-	bucket = bpf_map_lookup_elem(&thr_buckets, &charge->key);
+	key = charge->key; /* as above */
+	bucket = bpf_map_lookup_elem(&thr_buckets, &key);
 	if (bucket && charge->kind < THR_KINDS)
 		thr_bucket_give(&bucket->tat[charge->kind], charge->spent);
 	return 0;

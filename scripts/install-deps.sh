@@ -13,7 +13,7 @@ build)
 		libelf-dev zlib1g-dev libyaml-dev libjansson-dev"
 	;;
 demo) packages=$demo ;;
-test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools" ;;
+test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86" ;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
 bench) packages="$demo nftables iptables ethtool" ;;
 *)

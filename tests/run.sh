@@ -5,7 +5,7 @@
 #
 #   tests/run.sh [T] [N]
 #
-#   T  suites whose name starts with it: unit/bucket, bpf, netns/attach, fuzz
+#   T  suites whose name starts with it: unit/bucket, bpf, netns/attach, vm, fuzz
 #   N  tests whose name matches this glob
 #   B  (environment) build directory
 #
@@ -161,6 +161,7 @@ each() {
 each unit '' tests/unit/*.c
 each bpf test_ tests/bpf/test_*.c
 each netns '' tests/netns/*.sh
+each vm '' tests/vm/run.sh
 [[ -n $only_tests ]] || each fuzz fuzz_ tests/fuzz/fuzz_*.c
 
 status=0

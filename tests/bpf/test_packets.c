@@ -278,6 +278,10 @@ static const struct row rows[] = {
 	ROW("nd_tagged", PASSES, NEIGHBOR_DISCOVERY, ETH, TAG, IP6(.hops = 255), ICMP(135)),
 	ROW("nd_behind_extension", PASSES, NEIGHBOR_DISCOVERY, ETH, IP6(.hops = 255), EXT(HOP),
 	    ICMP(135)),
+	ROW("nd_fragmented", PASSES, ICMP, ETH, IP6(.hops = 255), EXT(FRAG, .fragment = MORE6),
+	    ICMP(135)),
+	ROW("nd_atomic_fragment", PASSES, NEIGHBOR_DISCOVERY, ETH, IP6(.hops = 255), EXT(FRAG),
+	    ICMP(135)),
 	ROW("nd_cut", UNREAD, SHORT_ICMP, ETH, IP6(.hops = 255), ICMP(135), CUT(1)),
 
 	/* IPv6 extension headers */
@@ -361,6 +365,8 @@ static const struct row rows[] = {
 	    EXT(FRAG, .fragment = OFFSET6(1448), .next = SAYS(DEST)), DATA(8)),
 	ROW("fragment6_reserved_bits", PASSES, NEW_CONNECTION, ETH, IP6(),
 	    EXT(FRAG, .fragment = 0x0006), TCP(SYN)),
+	ROW("fragment6_reserved_bits_short", UNREAD, SHORT_TCP, ETH, IP6(),
+	    EXT(FRAG, .fragment = 0x0006, .next = SAYS(6)), DATA(8)),
 	ROW("fragment6_header_cut", UNREAD, SHORT_EXTENSION, ETH, IP6(), EXT(FRAG, .next = SAYS(6)),
 	    CUT(1)),
 };

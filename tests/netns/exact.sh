@@ -38,6 +38,17 @@ test_two_cpus_at_once_admit_rate_times_time_and_burst() {
 	expect_within 1 "admitted in $ms ms" "$admitted" $((RATE * ms / 1000 + BURST))
 }
 
+# What a CPU remembers of a refusal is kept in timer ticks: no longer than it lasts.
+test_burst_of_one_admits_the_whole_rate() {
+	make_topology
+	throttle attach --dev to-attacker
+	throttle limit set 198.18.0.1/32 --connections 50/s --burst 1
+	start_flood
+
+	expect_within 10 "admitted a second" "$(admits_a_second 2)" 50
+	stop "$started"
+}
+
 test_established_connection_is_not_held_back_with_its_source() {
 	make_topology
 	start "$server" received "$BULK" receive 10.77.1.1 80

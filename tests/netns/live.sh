@@ -217,11 +217,11 @@ test_apply_keeps_buckets_and_counters() {
 
 # table_of ACTION: a table in which that is what becomes of the flood, with 2000
 # prefixes beside it, so that writing it takes a while. A packet that saw part of
-# one table and part of another would be judged by the limit at its end.
+# one table and part of another would be judged by the limit at its head.
 table_of() {
 	local i
 	echo 'xdp: {per_source: {connections_per_minute: 1, burst: 20}, sources: ['
-	echo "{prefix: $SOURCE, action: $1},"
+	echo "{prefix: 198.18.0.0/15, action: $1},"
 	for i in {1..2000}; do
 		echo "{prefix: 10.$((i / 250)).$((i % 250)).0/24, action: $1},"
 	done
@@ -233,23 +233,21 @@ test_apply_under_a_flood_judges_each_packet_by_one_table() {
 	table_of allow >"$work/a.yaml"
 	table_of deny >"$work/b.yaml"
 	throttle attach --dev to-attacker -c "$work/a.yaml"
-	start_flood
+	start_flood --sources 65536 # more than a CPU remembers: each is looked up
 
 	for _ in {1..25}; do
 		before=$(status)
-		throttle apply -c "$work/b.yaml"
+		throttle apply -c "$work/b.yaml" >"$work/output"
 		wait_until has_grown "$before" denied
 		before=$(status)
-		throttle apply -c "$work/a.yaml"
+		throttle apply -c "$work/a.yaml" >"$work/output"
 		wait_until has_grown "$before" allowed
 	done
 
 	stop "$started"
-	after=$(status)
-	expect "allowed and denied" $(($(number "$after" allowed) + $(number "$after" denied))) \
-		"$(number "$(<"$work/flood")" packets)"
-	expect "new_connection" "$(number "$after" new_connection)" 0
-	expect "over_connections" "$(number "$after" over_connections)" 0
+	for reason in new_connection over_connections no_bucket; do
+		expect "$reason" "$(counter "$reason")" 0
+	done
 }
 
 skip_all_unless_root

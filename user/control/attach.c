@@ -124,47 +124,56 @@ static int detach_one(struct thr_instance *instance, const struct thr_attachment
 	return result;
 }
 
-/* Attach a program that is not on the interface yet: that of `running`, or with
- * `running` NULL a new one. Tables are written while nothing is attached to the
- * new program, or are taken off again with the interface when they fail. */
+/* A program of `running` that any interface takes; 0: none. One that joined a
+ * dispatcher was loaded for that place, and the kernel takes it nowhere else. */
+static uint32_t find_attachable(const struct thr_instance *running)
+{
+	for (size_t i = 0; i < running->attachment_count; i++)
+		if (!running->attachments[i].joined)
+			return running->attachments[i].program_id;
+	return 0;
+}
+
+/* Attach a program that is not on the interface yet: one of `running`, else a new
+ * one, with the maps of `running` unless that is NULL. Tables are written while
+ * nothing uses the new maps, or are taken off again with the interface when they
+ * fail. */
 static int attach_new(const struct thr_attach_request *request, unsigned int index,
-		      struct thr_instance *running, struct thr_attach_result *result,
+		      const struct thr_instance *running, struct thr_attach_result *result,
 		      struct thr_error *error)
 {
-	struct thr_instance fresh;
-	struct thr_instance *instance = running;
+	struct thr_instance instance;
 	struct thr_program *program = NULL;
 	bool attached = false;
-	uint32_t id;
+	uint32_t id = running ? find_attachable(running) : 0;
 	int code = 0;
 
-	thr_instance_init(&fresh);
-	if (!running) {
-		code = thr_program_open(NULL, &program, error);
+	thr_instance_init(&instance);
+	if (!id) {
+		code = thr_program_open(running, &program, error);
 		if (!code)
 			code = thr_program_load(program, &id, error);
-		if (!code)
-			code = thr_instance_open(id, &fresh, error);
-		if (!code && request->tables)
-			code = thr_tables_write(&fresh, request->tables, error);
-		instance = &fresh;
 	}
+	if (!code)
+		code = thr_instance_open(id, &instance, error);
+	if (!code && !running && request->tables)
+		code = thr_tables_write(&instance, request->tables, error);
 	if (!code) {
-		code = attach_netlink(instance, index, request, result, error);
+		code = attach_netlink(&instance, index, request, result, error);
 		attached = !code;
 	}
 	if (!code && running && request->tables)
-		code = thr_tables_write(instance, request->tables, error);
+		code = thr_tables_write(&instance, request->tables, error);
 	if (!code) {
-		note_fallback(instance, index, result->native_error);
-		result->program_id = instance->program_id;
+		note_fallback(&instance, index, result->native_error);
+		result->program_id = id;
 	} else if (attached) {
 		const struct thr_attachment undo = {
-			.index = index, .mode = result->mode, .program_id = instance->program_id};
+			.index = index, .mode = result->mode, .program_id = id};
 
-		detach_one(instance, &undo, NULL);
+		detach_one(&instance, &undo, NULL);
 	}
-	thr_instance_clear(&fresh);
+	thr_instance_clear(&instance);
 	thr_program_free(program);
 	return code;
 }

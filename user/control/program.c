@@ -23,17 +23,33 @@ struct thr_program {
 };
 
 static char last_complaint[256];
+static bool complaint_is_verifier; /* its words, which no later line replaces */
+
+/* The verifier's log ends with its objection and a line of statistics. */
+static const char *find_objection(char *log)
+{
+	char *end = strstr(log, "\nprocessed ");
+	char *start;
+
+	if (!strstr(log, "PROG LOAD LOG") || !end)
+		return NULL;
+	*end = '\0';
+	start = strrchr(log, '\n');
+	return start ? start + 1 : log;
+}
 
 static int keep_complaint(enum libbpf_print_level level, const char *format, va_list arguments)
 {
-	char *end;
+	AUTO_FREE char *text = NULL;
+	const char *objection;
 
-	if (level != LIBBPF_WARN)
+	if (level != LIBBPF_WARN || complaint_is_verifier ||
+	    vasprintf(&text, format, arguments) < 0)
 		return 0;
-	vsnprintf(last_complaint, sizeof(last_complaint), format, arguments);
-	end = strchr(last_complaint, '\n');
-	if (end)
-		*end = '\0';
+	objection = find_objection(text);
+	complaint_is_verifier = objection != NULL;
+	snprintf(last_complaint, sizeof(last_complaint), "%.*s",
+		 (int)strcspn(objection ? objection : text, "\n"), objection ? objection : text);
 	return 0;
 }
 
@@ -47,6 +63,7 @@ void thr_program_silence(void)
 	libbpf_set_print(keep_complaint);
 	libxdp_set_print(keep_xdp_complaint);
 	last_complaint[0] = '\0';
+	complaint_is_verifier = false;
 }
 
 static int check_kernel(struct thr_error *error)
@@ -113,6 +130,9 @@ static int fail_load(int code, struct thr_error *error)
 		return thr_fail(error, code,
 				"loading the XDP program needs root (CAP_BPF, CAP_NET_ADMIN and "
 				"CAP_SYS_ADMIN)");
+	if (complaint_is_verifier)
+		return thr_fail(error, code, "the kernel's verifier refuses the XDP program: %s",
+				last_complaint);
 	return thr_fail(error, code, "the kernel refuses the XDP program: %s%s%s", strerror(code),
 			last_complaint[0] ? ": " : "", last_complaint);
 }

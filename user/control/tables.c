@@ -25,8 +25,6 @@
 #include "control/summary.h"
 #include "core/cleanup.h"
 
-#define NOT_SUPPORTED 524 /* ENOTSUPP, the kernel's own */
-
 struct writer {
 	struct thr_instance *instance;
 	const struct thr_tables *tables;
@@ -63,18 +61,13 @@ static int collect_key(void *context, const struct thr_source_key *key,
 	return 0;
 }
 
-static int delete_keys(int map_fd, const struct thr_source_key *keys, size_t count)
+static int delete_keys(int map_fd, const struct key_list *list)
 {
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	__u32 done = (__u32)count;
+	__u32 count = (__u32)list->count;
 
-	if (!count || !bpf_map_delete_batch(map_fd, keys, &done, &options))
-		return 0;
-	if (errno != NOT_SUPPORTED && errno != EINVAL)
+	if (count && bpf_map_delete_batch(map_fd, list->keys, &count, &options))
 		return -errno;
-	for (size_t i = 0; i < count; i++)
-		if (bpf_map_delete_elem(map_fd, &keys[i]) && errno != ENOENT)
-			return -errno;
 	return 0;
 }
 
@@ -88,7 +81,7 @@ static int remove_sources(struct thr_instance *instance, unsigned int slot)
 		return 0;
 	result = thr_sources_walk(map_fd, slot, collect_key, &list);
 	if (!result)
-		result = delete_keys(map_fd, list.keys, list.count);
+		result = delete_keys(map_fd, &list);
 	free(list.keys);
 	if (!result)
 		instance->live->stale[slot] = 0;
@@ -243,20 +236,14 @@ static int write_all_sources(struct writer *writer, struct thr_error *error)
 static int insert_sources(const struct writer *writer)
 {
 	int map_fd = writer->instance->map_fd[THR_MAP_SOURCES];
-	size_t count = writer->tables->source_count;
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	__u32 done = (__u32)count;
+	__u32 done = (__u32)writer->tables->source_count;
 
-	if (!count)
+	if (!done)
 		return 0;
 	writer->instance->live->stale[writer->slot] = 1;
-	if (!bpf_map_update_batch(map_fd, writer->keys, writer->sources, &done, &options))
-		return 0;
-	if (errno != NOT_SUPPORTED && errno != EINVAL)
+	if (bpf_map_update_batch(map_fd, writer->keys, writer->sources, &done, &options))
 		return -errno;
-	for (size_t i = 0; i < count; i++)
-		if (bpf_map_update_elem(map_fd, &writer->keys[i], &writer->sources[i], BPF_ANY))
-			return -errno;
 	return 0;
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Walking the trie of source prefixes from user space; see tables.h.
- *
- * Many entries a system call where the kernel can (lookup_batch on a trie came
- * with 5.18), one at a time where it cannot.
+ * Many entries a system call: lookup_batch on a trie came with Linux 5.18.
  */
 #include "control/tables.h"
 
@@ -14,28 +12,10 @@
 #include "core/cleanup.h"
 
 #define BATCH 4096
-#define NOT_SUPPORTED 524 /* ENOTSUPP, the kernel's own */
 
 static bool is_of_slot(const struct thr_source_key *key, unsigned int slot)
 {
 	return key->tag >> 1 == slot;
-}
-
-static int walk_one_by_one(int map_fd, unsigned int slot, thr_source_visit visit, void *context)
-{
-	struct thr_source_key key, *previous = NULL;
-	struct thr_source source;
-
-	while (!bpf_map_get_next_key(map_fd, previous, &key)) {
-		previous = &key;
-		if (is_of_slot(&key, slot) && !bpf_map_lookup_elem(map_fd, &key, &source)) {
-			int result = visit(context, &key, &source);
-
-			if (result)
-				return result;
-		}
-	}
-	return errno == ENOENT ? 0 : -errno;
 }
 
 int thr_sources_walk(int map_fd, unsigned int slot, thr_source_visit visit, void *context)
@@ -53,8 +33,6 @@ int thr_sources_walk(int map_fd, unsigned int slot, thr_source_visit visit, void
 		__u32 count = BATCH;
 
 		if (bpf_map_lookup_batch(map_fd, from, &next, keys, sources, &count, &options)) {
-			if (!from && (errno == EINVAL || errno == NOT_SUPPORTED))
-				return walk_one_by_one(map_fd, slot, visit, context);
 			if (errno != ENOENT)
 				return -errno;
 			more = false;
