@@ -43,7 +43,7 @@ test_burst_of_one_admits_the_whole_rate() {
 	make_topology
 	throttle attach --dev to-attacker
 	throttle limit set 198.18.0.1/32 --connections 50/s --burst 1
-	start_flood
+	start_flood --sources 1
 
 	expect_within 10 "admitted a second" "$(admits_a_second 2)" 50
 	stop "$started"

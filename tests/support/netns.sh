@@ -43,7 +43,7 @@ declare -A running=()           # processes by id
 # --- TAP -----------------------------------------------------------------------
 
 exec 3>&1
-filter='*' is_planning='' planned=0 number=0 failures=0
+filter='*' is_planning='' planned=0 ran=0 failures=0
 
 # run_tests [GLOB]: run every function test_* of the script, in its order.
 run_tests() { run_list every_test "$@"; }
@@ -80,7 +80,7 @@ tap() {
 		planned=$((planned + 1))
 		return 0
 	fi
-	number=$((number + 1))
+	ran=$((ran + 1))
 	set +e
 	output=$(
 		exec 2>&1
@@ -92,11 +92,11 @@ tap() {
 	status=$?
 	set -e
 	if ((status == SKIPPED)); then
-		echo "ok $number - $name # SKIP ${output##*$'\n'}"
+		echo "ok $ran - $name # SKIP ${output##*$'\n'}"
 	elif ((status == 0)); then
-		echo "ok $number - $name"
+		echo "ok $ran - $name"
 	else
-		echo "not ok $number - $name"
+		echo "not ok $ran - $name"
 		echo "# ${output//$'\n'/$'\n# '}"
 		failures=$((failures + 1))
 	fi
