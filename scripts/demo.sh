@@ -124,21 +124,21 @@ make_topology() {
 	local name
 	for name in "$CLIENT" "$SERVER" "$ATTACKER"; do
 		ip netns add "$name"
-		ip -n "$name" link set lo up
+		in_ns "$name" ip link set lo up
 	done
-	ip -n "$CLIENT" link add eth-c type veth peer name to-client netns "$SERVER"
-	ip -n "$ATTACKER" link add eth-a type veth peer name to-attacker netns "$SERVER"
-	ip -n "$CLIENT" addr add 10.77.1.2/24 dev eth-c
-	ip -n "$SERVER" addr add 10.77.1.1/24 dev to-client
-	ip -n "$SERVER" addr add 10.77.2.1/24 dev to-attacker
-	ip -n "$ATTACKER" addr add 10.77.2.2/24 dev eth-a
-	ip -n "$CLIENT" link set eth-c up
-	ip -n "$ATTACKER" link set eth-a up
-	ip -n "$SERVER" link set to-client up
-	ip -n "$SERVER" link set to-attacker up
+	in_ns "$CLIENT" ip link add eth-c type veth peer name to-client netns "$SERVER"
+	in_ns "$ATTACKER" ip link add eth-a type veth peer name to-attacker netns "$SERVER"
+	in_ns "$CLIENT" ip addr add 10.77.1.2/24 dev eth-c
+	in_ns "$SERVER" ip addr add 10.77.1.1/24 dev to-client
+	in_ns "$SERVER" ip addr add 10.77.2.1/24 dev to-attacker
+	in_ns "$ATTACKER" ip addr add 10.77.2.2/24 dev eth-a
+	in_ns "$CLIENT" ip link set eth-c up
+	in_ns "$ATTACKER" ip link set eth-a up
+	in_ns "$SERVER" ip link set to-client up
+	in_ns "$SERVER" ip link set to-attacker up
 	# Answers to spoofed sources go back where the flood comes from.
-	ip -n "$SERVER" route add 198.18.0.0/15 via 10.77.2.2
-	flood_mac=$(ip -n "$SERVER" -br link show to-attacker | awk '{ print $3 }')
+	in_ns "$SERVER" ip route add 198.18.0.0/15 via 10.77.2.2
+	flood_mac=$(in_ns "$SERVER" ip -br link show to-attacker | awk '{ print $3 }')
 }
 
 start_httpd() {
@@ -241,7 +241,7 @@ change_limit_live() {
 
 client_is_served() { (($(number "$(probe --count 5)" failures) == 0)); }
 
-nothing_attached() { ! ip -n "$SERVER" link show | grep -q prog/xdp; }
+nothing_attached() { ! in_ns "$SERVER" ip link show | grep -q prog/xdp; }
 
 # program_is_gone ID: the kernel frees it soon after the last user is gone.
 program_is_gone() {

@@ -45,7 +45,7 @@ cleanup() {
 add_namespace() {
 	namespaces+=("xdpt-$$-$1")
 	ip netns add "xdpt-$$-$1"
-	ip -n "xdpt-$$-$1" link set lo up
+	in_ns "$1" ip link set lo up
 }
 
 in_ns() {

@@ -57,7 +57,7 @@ add_throttle() {
 	local name=$1
 	shift
 	add_namespace "$name"
-	ip -n "xdpt-$$-$name" link add in0 type veth peer name out0
+	in_ns "$name" ip link add in0 type veth peer name out0
 	in_ns "$name" "$THROTTLE" attach --dev in0 "$@" >/dev/null
 }
 

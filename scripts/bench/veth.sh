@@ -24,26 +24,25 @@ receivers=() # that could be set up, in the order of their indexes
 # add_receiver NAME: namespace NAME with v0, joined to g<index> of the generator.
 add_receiver() {
 	local name=$1 index=${#receivers[@]} mac
-	local ns=xdpt-$$-$name gen=xdpt-$$-gen
 	add_namespace "$name"
-	ip -n "$gen" link add "g$index" type veth peer name v0 netns "$ns"
-	ip -n "$gen" addr add "10.88.$index.1/24" dev "g$index"
-	ip -n "$gen" addr add "fd88:$index::1/64" dev "g$index" nodad
-	ip -n "$ns" addr add "10.88.$index.2/24" dev v0
-	ip -n "$ns" addr add "fd88:$index::2/64" dev v0 nodad
-	ip -n "$gen" link set "g$index" up
-	ip -n "$ns" link set v0 up
-	mac=$(ip -n "$gen" -br link show "g$index" | awk '{ print $3 }')
-	ip -n "$ns" neigh add "10.88.$index.1" lladdr "$mac" dev v0 nud permanent
-	ip -n "$ns" neigh add "fd88:$index::1" lladdr "$mac" dev v0 nud permanent
-	ip -n "$ns" route add default via "10.88.$index.1"
-	ip -n "$ns" route add default via "fd88:$index::1"
+	in_ns gen ip link add "g$index" type veth peer name v0 netns "xdpt-$$-$name"
+	in_ns gen ip addr add "10.88.$index.1/24" dev "g$index"
+	in_ns gen ip addr add "fd88:$index::1/64" dev "g$index" nodad
+	in_ns "$name" ip addr add "10.88.$index.2/24" dev v0
+	in_ns "$name" ip addr add "fd88:$index::2/64" dev v0 nodad
+	in_ns gen ip link set "g$index" up
+	in_ns "$name" ip link set v0 up
+	mac=$(in_ns gen ip -br link show "g$index" | awk '{ print $3 }')
+	in_ns "$name" ip neigh add "10.88.$index.1" lladdr "$mac" dev v0 nud permanent
+	in_ns "$name" ip neigh add "fd88:$index::1" lladdr "$mac" dev v0 nud permanent
+	in_ns "$name" ip route add default via "10.88.$index.1"
+	in_ns "$name" ip route add default via "fd88:$index::1"
 	receivers+=("$name")
 }
 
 gro_on() { in_ns "$1" ethtool -K v0 gro on; }
 
-setup_empty() { ip -n "xdpt-$$-empty" link set dev v0 xdp obj "$B/tools/empty.bpf.o" sec xdp; }
+setup_empty() { in_ns "empty" ip link set dev v0 xdp obj "$B/tools/empty.bpf.o" sec xdp; }
 
 setup_ours() {
 	cat >"$work/ours.yaml" <<-EOF
@@ -155,7 +154,7 @@ flood_once() {
 	local index=$1 destination=10.88.$1.2 base=16.0.0.0 random=() mac result
 	[[ $2 = 4 ]] || destination=fd88:$1::2 base=2a00::
 	[[ $3 = 1 ]] || random=(--random)
-	mac=$(ip -n "xdpt-$$-${receivers[index]}" -br link show v0 | awk '{ print $3 }')
+	mac=$(in_ns "${receivers[index]}" ip -br link show v0 | awk '{ print $3 }')
 	result=$(in_ns gen "$B/tools/flood" --dev "g$index" --dst "$destination" --dst-mac "$mac" \
 		--base "$base" --sources "$3" "${random[@]}" --dport "$FLOOD_PORT" \
 		--seconds "$flood_s" --json)

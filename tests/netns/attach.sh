@@ -152,7 +152,7 @@ test_ip_link_takes_off_what_attach_put_on() {
 test_commands_work_inside_ip_netns_exec() {
 	make_topology
 	burst_of 20 >"$work/a.yaml"
-	inside=(ip netns exec "$server" "$THROTTLE")
+	inside=(netns_exec "$THROTTLE")
 
 	"${inside[@]}" attach --dev to-attacker -c "$work/a.yaml"
 	"${inside[@]}" limit set 198.18.7.0/24 --connections 1/h --burst 7
@@ -300,9 +300,9 @@ test_renamed_interface_is_managed_by_its_new_name() {
 	burst_of 20 >"$work/a.yaml"
 	throttle attach --dev to-attacker -c "$work/a.yaml"
 
-	ip -n "$server" link set to-attacker down
-	ip -n "$server" link set to-attacker name wan0
-	ip -n "$server" link set wan0 up
+	in_ns "$server" ip link set to-attacker down
+	in_ns "$server" ip link set to-attacker name wan0
+	in_ns "$server" ip link set wan0 up
 
 	expect_match "status" "$(status)" '"name":"wan0","mode":"native"'
 	line=$(refused 1 throttle limit list --dev to-attacker)
@@ -319,7 +319,7 @@ test_interface_gone_leaves_the_others_managed() {
 	throttle attach --dev to-client -c "$work/a.yaml"
 	throttle attach --dev to-attacker
 
-	ip -n "$client" link del eth-c
+	in_ns "$client" ip link del eth-c
 
 	[[ $(status) == '{"interfaces":[{"name":"to-attacker",'* ]]
 	[[ $(status) != *to-client* ]]
@@ -335,7 +335,7 @@ test_last_interface_gone_leaves_no_program_and_no_map() {
 	program=$(program_id)
 	maps=$(map_ids "$program")
 
-	ip -n "$client" link del eth-c
+	in_ns "$client" ip link del eth-c
 
 	expect_match "status" "$(throttle status)" '^no interface .* has the throttle attached$'
 	wait_until is_gone prog "$program"

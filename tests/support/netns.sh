@@ -159,7 +159,7 @@ cleanup() {
 make_namespace() {
 	ip netns add "$1"
 	made+=("$1")
-	ip -n "$1" link set lo up
+	in_ns "$1" ip link set lo up
 }
 
 make_topology() {
@@ -167,8 +167,8 @@ make_topology() {
 	make_namespace "$client"
 	make_namespace "$server"
 	make_namespace "$attacker"
-	ip -n "$client" link add eth-c type veth peer name to-client netns "$server"
-	ip -n "$attacker" link add eth-a type veth peer name to-attacker netns "$server"
+	in_ns "$client" ip link add eth-c type veth peer name to-client netns "$server"
+	in_ns "$attacker" ip link add eth-a type veth peer name to-attacker netns "$server"
 	set_up "$client" eth-c 10.77.1.2/24
 	set_up "$server" to-client 10.77.1.1/24
 	set_up "$attacker" eth-a 10.77.2.2/24 fd77:2::2/64
@@ -185,15 +185,15 @@ set_up() {
 	shift 2
 	for address in "$@"; do
 		case $address in
-		*:*) ip -n "$namespace" addr add "$address" dev "$dev" nodad ;;
-		*) ip -n "$namespace" addr add "$address" dev "$dev" ;;
+		*:*) in_ns "$namespace" ip addr add "$address" dev "$dev" nodad ;;
+		*) in_ns "$namespace" ip addr add "$address" dev "$dev" ;;
 		esac
 	done
-	ip -n "$namespace" link set "$dev" up
+	in_ns "$namespace" ip link set "$dev" up
 }
 
 # mac_of IF: of an interface of the server.
-mac_of() { ip -n "$server" -br link show dev "$1" | awk '{ print $3 }'; }
+mac_of() { in_ns "$server" ip -br link show dev "$1" | awk '{ print $3 }'; }
 
 # --- processes -----------------------------------------------------------------
 
@@ -202,6 +202,19 @@ in_ns() {
 	local namespace=$1
 	shift
 	nsenter --net="/run/netns/$namespace" "$@"
+}
+
+# In the server's namespace as `ip netns exec` enters it, with a /sys of its own.
+# That command wants / to be a mount point, which it is not in a plain chroot;
+# there, the same is done without it.
+netns_exec() {
+	if mountpoint -q /; then
+		ip netns exec "$server" "$@"
+	else
+		# shellcheck disable=SC2016
+		in_ns "$server" unshare --mount --propagation unchanged sh -c \
+			'mount --make-rprivate /sys && mount -t sysfs sysfs /sys && exec "$@"' sh "$@"
+	fi
 }
 
 throttle() { in_ns "$server" "$THROTTLE" "$@"; }
