@@ -28,6 +28,7 @@ struct ladder {
 	const struct thr_live *live;
 	const struct thr_settings *settings;
 	struct thr_recent *recent; /* the place for this source, whoever is there */
+	__u64 jiffies;		   /* read before any finer clock */
 	__u32 slot;
 	__u32 service;
 	__u32 policy; /* index; 0: the service's */
@@ -102,7 +103,7 @@ static __always_inline void source_remember_refusal(const struct ladder *ladder,
 	if (wait_ns > SOURCE_REMEMBER_NS)
 		wait_ns = SOURCE_REMEMBER_NS;
 	source_remember(ladder);
-	ladder->recent->until = clock_jiffies() + wait_ns / jiffy_ns;
+	ladder->recent->until = ladder->jiffies + wait_ns / jiffy_ns;
 	ladder->recent->kinds = 1u << kind;
 	ladder->recent->reason = reason;
 }
@@ -163,6 +164,7 @@ static __always_inline void source_look_up(struct ladder *ladder)
  */
 static __always_inline int source_find(struct ladder *ladder)
 {
+	ladder->jiffies = clock_jiffies();
 	ladder->service = source_service(ladder);
 	ladder->recent = source_place(ladder);
 	ladder->policy = 0;
@@ -170,7 +172,7 @@ static __always_inline int source_find(struct ladder *ladder)
 	if (source_is_recent(ladder)) {
 		const struct thr_recent *recent = ladder->recent;
 
-		if (recent->kinds & ladder->ask->kinds && clock_jiffies() < recent->until)
+		if (recent->kinds & ladder->ask->kinds && ladder->jiffies < recent->until)
 			return recent->reason;
 		ladder->policy = recent->policy;
 		ladder->action = recent->action;

@@ -52,7 +52,7 @@ struct thr_settings {
 	__u32 action;		  /* enum thr_action */
 	__u32 kinds;		  /* bit per enum thr_kind that some limit of this table has */
 	__u32 flags;		  /* enum thr_flag */
-	__u32 generation;	  /* of this table, never twice in a row the same */
+	__u32 generation;	  /* of this table: one more than the last table's, never 0 */
 	__be64 v6_source_mask[2]; /* the part of an IPv6 address that is one source */
 };
 

@@ -20,10 +20,9 @@
  * proxy and the check API include it, and the tests run it on the host. It is
  * pure but for thr_bucket_charge() and thr_bucket_give(), and has no division.
  *
- * Units: a tick is 1/16 ns, so that a 64-byte packet at 100 Gbit/s (5 ns) is
- * rounded by less than 1 %, and 64 bits last for 36 years of uptime. The time
- * of one token is kept finer still, in 2^-20 ns, because a byte at 10 Gbit/s
- * takes 0.8 ns.
+ * Units: a tick is 1/16 ns, so that a 64-byte packet at 10 Gbit/s is rounded by
+ * 0.1 %, and 64 bits last for 36 years of uptime. The time of one token is kept
+ * finer still, in 2^-20 ns, because a byte at 10 Gbit/s takes 0.8 ns.
  */
 #ifndef THR_BUCKET_H
 #define THR_BUCKET_H
@@ -114,7 +113,8 @@ static inline struct thr_taking thr_bucket_judge(__u64 state, __u64 now, __u64 w
  * over its limit is only read. When THR_BUCKET_TRIES are lost in a row, the
  * bucket is in debt to at least that many takings of this very moment, and it
  * is safe to add first and judge after; what did not conform is given back.
- * Until then others may see too little, never too much: the limit holds.
+ * Until then others may see too little, never too much: the limit holds. A
+ * taking so large that another CPU would repair the sum away is refused instead.
  */
 static inline __attribute__((always_inline)) __u64 thr_bucket_charge(__u64 *bucket, __u64 now,
 								     __u64 window, __u64 spent)
@@ -132,6 +132,8 @@ static inline __attribute__((always_inline)) __u64 thr_bucket_charge(__u64 *buck
 			return taking.wait;
 		seen = found;
 	}
+	if (spent > THR_CLOCK_SKEW)
+		return spent;
 	seen = __sync_fetch_and_add(bucket, spent) + spent;
 	if (seen <= now + window)
 		return 0;

@@ -219,6 +219,23 @@ static void remembered_refusal_is_for_what_was_refused(void **state)
 	assert_int_equal(thr_xdp_offer(xdp, SYN_FROM("192.0.2.2"), 5), 1);
 }
 
+/* More sources than a CPU has places to remember them in: some must meet. */
+static void remembered_refusal_is_for_one_source(void **state)
+{
+	struct thr_xdp *xdp = thr_xdp_given(state);
+	struct thr_frame frame;
+
+	give_connections(xdp, 0, 1, 1);
+	thr_xdp_publish(xdp, 0, THR_ACTION_ENFORCE);
+	thr_frame_build(SYN6_FROM("2001:db8::1"), &frame);
+	for (uint32_t network = 0; network < THR_RECENT_MAX + 100; network++) {
+		frame.bytes[28] = network >> 8; /* of 2001:db8:0:NETWORK::1 */
+		frame.bytes[29] = network;
+		assert_int_equal(thr_xdp_run(xdp, &frame, 1), PASS);
+		assert_int_equal(thr_xdp_run(xdp, &frame, 1), DROP);
+	}
+}
+
 static void refusal_is_remembered_no_longer_than_it_holds(void **state)
 {
 	struct thr_xdp *xdp = thr_xdp_given(state);
@@ -311,6 +328,7 @@ int main(int argc, char **argv)
 		XDP_TEST(remembered_answer_ends_with_its_table),
 		XDP_TEST(remembered_refusal_ends_with_its_table),
 		XDP_TEST(remembered_refusal_is_for_what_was_refused),
+		XDP_TEST(remembered_refusal_is_for_one_source),
 		XDP_TEST(refusal_is_remembered_no_longer_than_it_holds),
 		XDP_TEST(refusals_are_remembered_while_the_timer_stands_still),
 		XDP_TEST(remembering_never_changes_a_verdict),

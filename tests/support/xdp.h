@@ -98,7 +98,8 @@ void thr_xdp_advance(struct thr_xdp *xdp, uint64_t ns);
 /* Run the frame `repeat` times; the verdict of the last, or a negative errno. */
 int thr_xdp_run(struct thr_xdp *xdp, const struct thr_frame *frame, uint32_t repeat);
 
-/* Run the packet once; the reason that it was counted under, and only that. */
+/* Run the packet once; the reason that it was counted under, and only that. The
+ * verdict must be the one that goes with the reason. */
 enum thr_reason thr_xdp_send(struct thr_xdp *xdp, const struct thr_layer *layers);
 
 /* Run the packet `count` times; how many were counted under a reason that passes. */
