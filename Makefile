@@ -3,7 +3,9 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 V ?= 0
@@ -54,7 +56,7 @@ $B/.deps-%: scripts/install-deps.sh
 # Objects are rebuilt when the flags change.
 $B/.flags: force | $B/.deps-build
 	@mkdir -p $B
-	@echo '$(CC) $(CLANG) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CLANG) $(ALL_CFLAGS)' > $@
+	@echo '$(CC) $(CLANG) $(ALL_CFLAGS) $(BPF_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CLANG) $(ALL_CFLAGS) $(BPF_CFLAGS)' > $@
 .PHONY: force
 
 # --- BPF --------------------------------------------------------------------
@@ -86,6 +88,7 @@ $B/xdp-throttle: $B/user/main.o $(USER_OBJ)
 
 TEST_CFLAGS := -Werror=unused-function -Itests -Ibpf
 $B/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
+$(UNIT:%=%.o) $(BPF_TESTS:%=%.o) $(SUPPORT_OBJ) $(FUZZERS): | $B/.deps-test
 
 $B/tests/unit/%: $B/tests/unit/%.o $(USER_OBJ) $(SUPPORT_OBJ)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@

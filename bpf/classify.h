@@ -3,9 +3,9 @@
  * What a packet is, and therefore what may limit it.
  *
  * A TCP SYN without ACK opens a connection, with ECE and CWR too (RFC 3168).
- * Every other segment belongs to a connection that exists, or will be answered
- * by the kernel with a reset: unless packets or bytes are limited, it goes by
- * without a look at its source.
+ * Every other segment belongs to a connection that exists, answers a SYN cookie,
+ * or will be answered by the kernel with a reset: unless packets or bytes are
+ * limited, it goes by without a look at its source.
  */
 #ifndef THR_CLASSIFY_H
 #define THR_CLASSIFY_H

@@ -73,7 +73,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, THR_REASON_COUNT);
+	__uint(max_entries, THR_REASONS_MAX);
 	__type(key, __u32);
 	__type(value, struct thr_count);
 } thr_stats SEC(".maps");

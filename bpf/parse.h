@@ -5,13 +5,13 @@
  *   Ethernet -> up to 4 x 802.1Q/802.1ad -> IPv4 -> TCP | UDP | ICMP | other
  *                                           IPv6 -> up to 8 extension headers
  *
- * Every shape that cannot be read has a reason of its own. Where the kernel
- * would discard the packet anyway (short headers, bad lengths), passing it is
- * harmless; that is why the default for those is to pass.
+ * Every shape that cannot be read has a reason of its own. What the kernel would
+ * discard anyway (short headers, bad lengths) does no harm when it passes. What
+ * the kernel would take (more tags or extension headers than are followed here,
+ * headers split over fragments) is refused: thr_reasons.h says which is which.
  *
  * What the IP length leaves out is padding, not packet: a TCP header there is
- * no TCP header. Only headers are read, so a frame whose tail lies in other
- * buffers (XDP frags) parses the same.
+ * no TCP header. Only headers are read, and only in the first buffer of a frame.
  *
  * The functions take any pair of pointers and call no helper: tests run them
  * on the host, with input that ends at a guard page.
@@ -219,6 +219,13 @@ static __always_inline __u32 parse_extension_length(__u8 type, __u32 length)
 	return type == IPPROTO_AH ? (length + 2) * 4 : (length + 1) * 8;
 }
 
+/* A chain that ends too soon: in a first fragment, the rest of it and the upper
+ * layer are hidden in the next one, which RFC 7112 forbids. */
+static __always_inline int parse_short_chain(__u32 fragment)
+{
+	return fragment & PARSE_MORE ? THR_REASON_TINY_FRAGMENT : THR_REASON_SHORT_EXTENSION;
+}
+
 /* Move packet->upper and ->left past the extension headers, up to the upper
  * layer or to the payload of a fragment after the first. */
 static __always_inline int parse_extensions(const void *frame, const void *end,
@@ -238,11 +245,13 @@ static __always_inline int parse_extensions(const void *frame, const void *end,
 		if (at > PARSE_HEADERS_MAX)
 			return THR_REASON_SHORT_EXTENSION;
 		header = frame + at;
-		if (left < sizeof(*header) || (const void *)(header + 1) > end)
+		if (left < sizeof(*header))
+			return parse_short_chain(fragment);
+		if ((const void *)(header + 1) > end)
 			return THR_REASON_SHORT_EXTENSION;
 		length = parse_extension_length(type, header->length);
 		if (length > left)
-			return THR_REASON_SHORT_EXTENSION;
+			return parse_short_chain(fragment);
 		next = header->next;
 		left -= length;
 		at += length;

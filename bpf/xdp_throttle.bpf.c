@@ -46,6 +46,14 @@ static __always_inline bool is_short(struct xdp_md *ctx, const struct packet *pa
 	return claimed > linear && claimed > bpf_xdp_get_buff_len(ctx);
 }
 
+/* Whether a frame that ended too soon goes on in another buffer, where the kernel
+ * will find the headers that were not seen here. */
+static __always_inline bool is_hidden(struct xdp_md *ctx, __u32 reason, __u32 linear)
+{
+	return reason >= THR_REASON_FIRST_UNPARSED && reason < THR_REASON_FIRST_DROP &&
+	       bpf_xdp_get_buff_len(ctx) > linear;
+}
+
 static __always_inline int decide(struct xdp_md *ctx, const struct thr_live *live, __u32 slot,
 				  const struct thr_settings *settings)
 {
@@ -60,7 +68,8 @@ static __always_inline int decide(struct xdp_md *ctx, const struct thr_live *liv
 		return THR_REASON_ESTABLISHED;
 	reason = parse_frame(frame, end, &packet);
 	if (reason)
-		return reason;
+		return is_hidden(ctx, reason, end - frame) ? THR_REASON_BEYOND_FIRST_BUFFER
+							   : reason;
 	if (is_short(ctx, &packet, end - frame))
 		return THR_REASON_SHORT_PACKET;
 	reason = classify_packet(&packet, settings->flags, &traffic);

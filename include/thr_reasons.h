@@ -6,9 +6,12 @@
  *
  * The list has three parts, and the part is the verdict:
  *   PASS      the packet goes on to the kernel
- *   UNPARSED  the parser could not read it: passes, unless the configuration
- *             says `malformed: drop`
- *   DROP      the packet is dropped (under `action: monitor`: counted, passed)
+ *   UNPARSED  it cannot be read, and the kernel discards it too: passes, unless
+ *             the configuration says `malformed: drop`
+ *   DROP      the packet is dropped (under `action: monitor`: counted, passed).
+ *             Among them is what the kernel would take although the parser cannot
+ *             see through it, and no stack sends: it could only be a way around
+ *             the limits
  *
  * X(NAME, "name", "what it means"). Names are part of the contract.
  */
@@ -17,7 +20,7 @@
 
 #define THR_REASONS_PASS(X)                                                                        \
 	X(NEW_CONNECTION, "new_connection", "TCP SYN within its limits")                           \
-	X(ESTABLISHED, "established", "TCP segment that opens no connection")                      \
+	X(ESTABLISHED, "established", "TCP segment other than a SYN")                              \
 	X(UDP, "udp", "UDP datagram within its limits")                                            \
 	X(ICMP, "icmp", "ICMP or ICMPv6 message within its limits")                                \
 	X(OTHER_PROTOCOL, "other_protocol", "IP protocol without ports (ESP, GRE, SCTP, ...)")     \
@@ -31,14 +34,12 @@
 #define THR_REASONS_UNPARSED(X)                                                                    \
 	X(SHORT_ETHERNET, "short_ethernet", "frame ends within the Ethernet header")               \
 	X(SHORT_VLAN, "short_vlan", "frame ends within a VLAN tag")                                \
-	X(TOO_MANY_TAGS, "too_many_tags", "more than 4 VLAN tags")                                 \
 	X(SHORT_IPV4, "short_ipv4", "frame ends within the IPv4 header")                           \
 	X(BAD_IP_VERSION, "bad_ip_version", "IP version does not match the EtherType")             \
 	X(BAD_IHL, "bad_ihl", "IPv4 header length under 20 bytes")                                 \
 	X(BAD_IP_LENGTH, "bad_ip_length", "IPv4 total length under the header length")             \
 	X(SHORT_IPV6, "short_ipv6", "frame ends within the IPv6 header")                           \
 	X(SHORT_EXTENSION, "short_extension", "packet ends within an IPv6 extension header")       \
-	X(TOO_MANY_EXTENSIONS, "too_many_extensions", "more than 8 IPv6 extension headers")        \
 	X(NO_NEXT_HEADER, "no_next_header",                                                        \
 	  "IPv6 chain ends without an upper layer (RFC 8200 4.7)")                                 \
 	X(SHORT_PACKET, "short_packet", "frame is shorter than the IP length says")                \
@@ -59,9 +60,14 @@
 	X(PREFIX_OVER_BYTES, "prefix_over_bytes", "prefix over its shared limit on bytes")         \
 	X(SYN_FIN, "syn_fin", "TCP SYN with FIN: no stack sends it")                               \
 	X(SYN_RST, "syn_rst", "TCP SYN with RST: no stack sends it")                               \
-	X(TINY_FRAGMENT, "tiny_fragment", "first fragment ends within the TCP header (RFC 1858)")  \
+	X(TINY_FRAGMENT, "tiny_fragment",                                                          \
+	  "first fragment ends within the headers (RFC 1858, RFC 7112)")                           \
 	X(OVERLAPPING_FRAGMENT, "overlapping_fragment",                                            \
 	  "TCP fragment that would overwrite the flags (RFC 3128)")                                \
+	X(TOO_MANY_TAGS, "too_many_tags", "more than 4 VLAN tags")                                 \
+	X(TOO_MANY_EXTENSIONS, "too_many_extensions", "more than 8 IPv6 extension headers")        \
+	X(BEYOND_FIRST_BUFFER, "beyond_first_buffer",                                              \
+	  "headers of a multi-buffer frame reach beyond its first buffer")                         \
 	X(FRAGMENT_REFUSED, "fragment_refused", "fragment after the first, under `fragments: drop`")
 
 #define THR_REASONS(X) THR_REASONS_PASS(X) THR_REASONS_UNPARSED(X) THR_REASONS_DROP(X)
@@ -70,6 +76,10 @@
 /* 0 is no reason: the stage leaves the packet to the next one. */
 enum thr_reason { THR_REASON_NONE, THR_REASONS(THR_REASON_ENUM) THR_REASON_COUNT };
 #undef THR_REASON_ENUM
+
+/* Room in thr_stats, so that a further reason does not change the map. */
+#define THR_REASONS_MAX 128
+_Static_assert(THR_REASON_COUNT <= THR_REASONS_MAX, "thr_stats has room");
 
 #define THR_REASON_FIRST_UNPARSED THR_REASON_SHORT_ETHERNET
 #define THR_REASON_FIRST_DROP THR_REASON_DENIED

@@ -28,6 +28,10 @@ if ! command -v dpkg-query >/dev/null; then
 	exit 1
 fi
 
+# One at a time, also under make -j.
+exec 9<"$0"
+flock 9
+
 missing=()
 for package in $packages; do
 	state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)

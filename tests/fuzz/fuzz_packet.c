@@ -117,7 +117,8 @@ static bool opens_connection(const uint8_t *bytes, size_t size)
 static bool is_parse_reason(int reason)
 {
 	return reason == THR_REASON_NOT_IP || reason == THR_REASON_TINY_FRAGMENT ||
-	       reason == THR_REASON_OVERLAPPING_FRAGMENT ||
+	       reason == THR_REASON_OVERLAPPING_FRAGMENT || reason == THR_REASON_TOO_MANY_TAGS ||
+	       reason == THR_REASON_TOO_MANY_EXTENSIONS ||
 	       (reason >= THR_REASON_FIRST_UNPARSED && reason < THR_REASON_FIRST_DROP &&
 		reason != THR_REASON_SHORT_PACKET);
 }

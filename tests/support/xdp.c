@@ -94,6 +94,11 @@ int thr_xdp_open(const char *object, uint32_t buckets, struct thr_xdp **ret_xdp)
 	if (!error && buckets)
 		error = bpf_map__set_max_entries(
 			bpf_object__find_map_by_name(xdp->object, "thr_buckets"), buckets);
+	/* As the loader does: frames may lie in several buffers. */
+	if (!error)
+		bpf_program__set_flags(
+			bpf_object__find_program_by_name(xdp->object, "xdp_throttle"),
+			BPF_F_XDP_HAS_FRAGS);
 	if (!error)
 		error = bpf_object__load(xdp->object);
 	if (!error)

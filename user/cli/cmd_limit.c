@@ -3,6 +3,7 @@
 #include "cli/sources.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 /* --- set --- */
@@ -30,7 +31,8 @@ static int parse_burst(enum thr_kind kind, const char *text, struct thr_rate *ra
 			THR_FRAME_BYTES);
 	if (thr_rate_check(rate) == -EDOM)
 		return thr_fail(error, EINVAL,
-				"burst %lu of %s is less than a bucket can measure at that rate: "
+				"burst %" PRIu64
+				" of %s is less than a bucket can measure at that rate: "
 				"write one second's worth or more",
 				rate->burst, thr_kind_name(kind));
 	if (thr_rate_check(rate))

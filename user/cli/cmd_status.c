@@ -2,6 +2,7 @@
 /* `status`: what is attached where, in which mode and why, and the counters. */
 #include "cli/sources.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "control/attach.h"
@@ -57,8 +58,8 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 			printf("  native was refused: %s", thr_native_error_text(fallback));
 		printf("\n");
 	}
-	printf("\naction   %s\npassed   %lu packets\ndropped  %lu packets\n", action_name(instance),
-	       stats->passed, stats->dropped);
+	printf("\naction   %s\npassed   %" PRIu64 " packets\ndropped  %" PRIu64 " packets\n",
+	       action_name(instance), stats->passed, stats->dropped);
 	printf("\n%-24s %14s %14s  %s\n", "REASON", "PACKETS", "DROPPED", "MEANING");
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		if (stats->reason[reason].packets)
@@ -85,7 +86,7 @@ static int print_instance(const struct thr_arguments *arguments,
 	struct thr_stats stats;
 	int result;
 
-	if (!instances->count && !arguments->value[THR_OPT_DEV])
+	if (!instances->count && !arguments->value[THR_OPT_DEV] && !instances->passed_over.text[0])
 		return print_nothing(arguments, error);
 	result = thr_instance_choose(instances, arguments->value[THR_OPT_DEV], &instance, error);
 	if (!result)

@@ -25,7 +25,12 @@ int thr_fallback_find(const struct thr_instance *instance, unsigned int index)
 static void note_fallback(struct thr_instance *instance, unsigned int index, int code)
 {
 	struct thr_fallback *place = NULL;
+	char name[IF_NAMESIZE];
 
+	/* Interfaces that went leave their entries. */
+	for (int i = 0; i < THR_FALLBACKS_MAX; i++)
+		if (!if_indextoname(instance->live->fallback[i].interface, name))
+			instance->live->fallback[i] = (struct thr_fallback){};
 	for (int i = THR_FALLBACKS_MAX - 1; i >= 0; i--) {
 		struct thr_fallback *entry = &instance->live->fallback[i];
 
@@ -59,12 +64,25 @@ static __u32 mode_flag(enum thr_xdp_mode mode)
 	return mode == THR_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 }
 
+/* The kernel keeps an interface as it is while a bridge, bond or team over it has
+ * a program. */
+static int fail_stacked(const char *name, int code, struct thr_error *error)
+{
+	return thr_fail(
+		error, code,
+		"%s: the bridge, bond or team that it belongs to has an XDP program: detach "
+		"that one first",
+		name);
+}
+
 static int fail_attach(const char *name, enum thr_xdp_mode mode, int code, struct thr_error *error)
 {
 	if (code == EPERM)
 		return thr_fail(error, code, "%s: attaching needs root (CAP_NET_ADMIN)", name);
-	if (code == EBUSY || code == EEXIST)
+	if (code == EBUSY)
 		return thr_fail(error, code, "%s: another program was attached just now", name);
+	if (code == EEXIST)
+		return fail_stacked(name, code, error);
 	if (code == ENODEV)
 		return thr_fail(error, code, "%s: the interface is gone", name);
 	return thr_fail(error, code, "%s: %s mode: %s", name, thr_mode_name(mode),
@@ -105,6 +123,8 @@ static int detach_netlink(const struct thr_attachment *attachment, struct thr_er
 
 	if (!code)
 		return 0;
+	if (code == EEXIST)
+		return fail_stacked(attachment->name, code, error);
 	return thr_fail(error, code, "%s: detaching: %s", attachment->name,
 			code == EPERM ? "this needs root (CAP_NET_ADMIN)" : strerror(code));
 }
@@ -124,56 +144,76 @@ static int detach_one(struct thr_instance *instance, const struct thr_attachment
 	return result;
 }
 
-/* A program of `running` that any interface takes; 0: none. One that joined a
- * dispatcher was loaded for that place, and the kernel takes it nowhere else. */
-static uint32_t find_attachable(const struct thr_instance *running)
+/* Try to attach the program that `running` has on another interface, so that all
+ * have the same one. It does not do where it is another build than `fresh`, or
+ * where only `fresh` suits the interface: `ip link` cannot say that a program
+ * takes frames in several buffers. Returns whether it was attached. */
+static bool attach_same(const struct thr_instance *running, const struct thr_instance *fresh,
+			unsigned int index, const struct thr_attach_request *request,
+			struct thr_attach_result *result)
 {
-	for (size_t i = 0; i < running->attachment_count; i++)
-		if (!running->attachments[i].joined)
-			return running->attachments[i].program_id;
-	return 0;
+	struct thr_attach_request attempt = *request;
+
+	if (request->mode == THR_MODE_AUTO)
+		attempt.mode = THR_MODE_NATIVE;
+	for (size_t i = 0; i < running->attachment_count; i++) {
+		struct thr_instance same;
+		int code;
+
+		if (running->attachments[i].joined ||
+		    thr_instance_open(running->attachments[i].program_id, &same, NULL))
+			continue;
+		code = -EINVAL;
+		if (memcmp(same.tag, fresh->tag, sizeof(same.tag)) == 0)
+			code = attach_netlink(&same, index, &attempt, result, NULL);
+		if (!code)
+			result->program_id = same.program_id;
+		thr_instance_clear(&same);
+		return !code;
+	}
+	return false;
 }
 
-/* Attach a program that is not on the interface yet: one of `running`, else a new
- * one, with the maps of `running` unless that is NULL. Tables are written while
- * nothing uses the new maps, or are taken off again with the interface when they
- * fail. */
+/* Attach to an empty interface: with the maps of `running`, or with new ones
+ * where that is NULL. Tables are written while nothing uses the new maps, or are
+ * taken off again with the interface when they fail. */
 static int attach_new(const struct thr_attach_request *request, unsigned int index,
 		      const struct thr_instance *running, struct thr_attach_result *result,
 		      struct thr_error *error)
 {
-	struct thr_instance instance;
-	struct thr_program *program = NULL;
+	struct thr_instance fresh;
+	struct thr_program *program;
 	bool attached = false;
-	uint32_t id = running ? find_attachable(running) : 0;
-	int code = 0;
+	uint32_t id;
+	int code = thr_program_open(running, &program, error);
 
-	thr_instance_init(&instance);
-	if (!id) {
-		code = thr_program_open(running, &program, error);
-		if (!code)
-			code = thr_program_load(program, &id, error);
-	}
+	if (code)
+		return code;
+	thr_instance_init(&fresh);
+	code = thr_program_load(program, &id, error);
 	if (!code)
-		code = thr_instance_open(id, &instance, error);
+		code = thr_instance_open(id, &fresh, error);
 	if (!code && !running && request->tables)
-		code = thr_tables_write(&instance, request->tables, error);
+		code = thr_tables_write(&fresh, request->tables, error);
 	if (!code) {
-		code = attach_netlink(&instance, index, request, result, error);
+		result->program_id = id;
+		attached = running && attach_same(running, &fresh, index, request, result);
+	}
+	if (!code && !attached) {
+		code = attach_netlink(&fresh, index, request, result, error);
 		attached = !code;
 	}
 	if (!code && running && request->tables)
-		code = thr_tables_write(&instance, request->tables, error);
+		code = thr_tables_write(&fresh, request->tables, error);
 	if (!code) {
-		note_fallback(&instance, index, result->native_error);
-		result->program_id = id;
+		note_fallback(&fresh, index, result->native_error);
 	} else if (attached) {
 		const struct thr_attachment undo = {
-			.index = index, .mode = result->mode, .program_id = id};
+			.index = index, .mode = result->mode, .program_id = result->program_id};
 
-		detach_one(&instance, &undo, NULL);
+		detach_one(&fresh, &undo, NULL);
 	}
-	thr_instance_clear(&instance);
+	thr_instance_clear(&fresh);
 	thr_program_free(program);
 	return code;
 }
@@ -210,9 +250,9 @@ static int attach_joining(const struct thr_attach_request *request, unsigned int
 
 /* --- an interface that has ours already --- */
 
-/* Put the program `to` in the place of `from` wherever the instance has it; all
- * or none. */
-static int replace_program(const struct thr_instance *instance, int from, uint32_t from_id, int to,
+/* Put the program `to` in the place of `from` on every interface that had program
+ * `id` when the instance was found; all or none. */
+static int replace_program(const struct thr_instance *instance, uint32_t id, int from, int to,
 			   struct thr_error *error)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, forward, .old_prog_fd = from);
@@ -223,7 +263,7 @@ static int replace_program(const struct thr_instance *instance, int from, uint32
 	for (i = 0; i < instance->attachment_count && !code; i++) {
 		const struct thr_attachment *at = &instance->attachments[i];
 
-		if (at->program_id == from_id)
+		if (at->program_id == id)
 			code = -bpf_xdp_attach((int)at->index, to,
 					       XDP_FLAGS_REPLACE | mode_flag(at->mode), &forward);
 	}
@@ -234,21 +274,23 @@ static int replace_program(const struct thr_instance *instance, int from, uint32
 	for (size_t undo = 0; undo + 1 < i; undo++) {
 		const struct thr_attachment *at = &instance->attachments[undo];
 
-		if (at->program_id == from_id)
+		if (at->program_id == id)
 			bpf_xdp_attach((int)at->index, from,
 				       XDP_FLAGS_REPLACE | mode_flag(at->mode), &back);
 	}
 	return -code;
 }
 
-/* Where `attachment` has an older build, put the program of this binary in its
- * place, on every interface that has it, with the maps and so the buckets kept. */
-static int renew_program(const struct thr_instance *instance,
-			 const struct thr_attachment *attachment, struct thr_attach_result *result,
-			 struct thr_error *error)
+/* Where the interface has an older build, put the program of this binary in its
+ * place, on every interface that has it, with the maps and so the buckets kept;
+ * then write the tables. Where they fail the older build comes back. */
+static int renew(const struct thr_attach_request *request, struct thr_instance *instance,
+		 const struct thr_attachment *attachment, struct thr_attach_result *result,
+		 struct thr_error *error)
 {
 	struct thr_instance older, newer;
 	struct thr_program *program = NULL;
+	bool replaced = false;
 	uint32_t id;
 	int code = thr_instance_open(attachment->program_id, &older, error);
 
@@ -261,12 +303,18 @@ static int renew_program(const struct thr_instance *instance,
 	if (!code)
 		code = thr_instance_open(id, &newer, error);
 	if (!code && memcmp(newer.tag, older.tag, sizeof(newer.tag)) != 0) {
-		code = replace_program(instance, older.program_fd, older.program_id,
+		code = replace_program(instance, older.program_id, older.program_fd,
 				       newer.program_fd, error);
-		if (!code) {
-			result->replaced = older.program_id;
-			result->program_id = id;
-		}
+		replaced = !code;
+	}
+	if (!code && request->tables)
+		code = thr_tables_write(instance, request->tables, error);
+	if (replaced && code) {
+		replace_program(instance, older.program_id, newer.program_fd, older.program_fd,
+				NULL);
+	} else if (replaced) {
+		result->replaced = older.program_id;
+		result->program_id = id;
 	}
 	thr_instance_clear(&newer);
 	thr_instance_clear(&older);
@@ -278,8 +326,6 @@ static int attach_again(const struct thr_attach_request *request, struct thr_ins
 			const struct thr_attachment *attachment, struct thr_attach_result *result,
 			struct thr_error *error)
 {
-	int code = 0;
-
 	if (request->mode != THR_MODE_AUTO && request->mode != attachment->mode)
 		return thr_fail(error, EBUSY,
 				"%s: attached in %s mode already: 'xdp-throttle detach --dev %s' "
@@ -292,10 +338,8 @@ static int attach_again(const struct thr_attach_request *request, struct thr_ins
 	result->program_id = attachment->program_id;
 	result->native_error = thr_fallback_find(instance, attachment->index);
 	if (!attachment->joined)
-		code = renew_program(instance, attachment, result, error);
-	if (!code && request->tables)
-		code = thr_tables_write(instance, request->tables, error);
-	return code;
+		return renew(request, instance, attachment, result, error);
+	return request->tables ? thr_tables_write(instance, request->tables, error) : 0;
 }
 
 static const struct thr_attachment *find_attachment(const struct thr_instance *instance,
@@ -381,8 +425,10 @@ int thr_detach(const char *device, struct thr_error *error)
 {
 	struct thr_instances instances = {};
 	struct thr_instance *instance;
-	int result = thr_instances_find(&instances, error);
+	int result;
 
+	thr_program_silence();
+	result = thr_instances_find(&instances, error);
 	if (!result)
 		result = thr_instance_choose(&instances, device, &instance, error);
 	if (!result) {

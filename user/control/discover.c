@@ -68,8 +68,9 @@ static void set_mode(const struct bpf_xdp_query_opts *query, struct thr_occupant
 	}
 }
 
-int thr_occupant_find(unsigned int index, const char *name, struct thr_occupant *ret_occupant,
-		      struct thr_error *error)
+/* Ask once. -ENOENT: the program went away in between. */
+static int query(unsigned int index, const char *name, struct thr_occupant *ret_occupant,
+		 struct thr_error *error)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
 	struct thr_occupant occupant = {};
@@ -94,6 +95,16 @@ int thr_occupant_find(unsigned int index, const char *name, struct thr_occupant 
 	}
 	*ret_occupant = occupant;
 	return 0;
+}
+
+int thr_occupant_find(unsigned int index, const char *name, struct thr_occupant *ret_occupant,
+		      struct thr_error *error)
+{
+	int result = -ENOENT;
+
+	for (int tries = 0; tries < 3 && result == -ENOENT; tries++)
+		result = query(index, name, ret_occupant, error);
+	return result;
 }
 
 static int add_attachment(struct thr_instance *instance, unsigned int index, const char *name,
@@ -156,21 +167,17 @@ int thr_instances_find(struct thr_instances *ret_instances, struct thr_error *er
 	for (const struct if_nameindex *at = interfaces; at->if_index && !result; at++) {
 		struct thr_occupant occupant;
 		struct thr_instance *instance = NULL;
-		struct thr_error gone;
 
-		/* An interface may go while the list is walked. */
-		result = thr_occupant_find(at->if_index, at->if_name, &occupant, &gone);
-		if (result == -ENODEV || (!result && !occupant.ours)) {
-			result = 0;
-			continue;
-		}
-		if (result) {
-			*error = gone;
-			break;
-		}
-		result = get_instance(&found, occupant.ours, &instance, error);
-		if (!result)
+		/* An interface or its program may go while the list is walked. */
+		result = thr_occupant_find(at->if_index, at->if_name, &occupant, error);
+		if (!result && occupant.ours)
+			result = get_instance(&found, occupant.ours, &instance, error);
+		if (!result && instance)
 			result = add_attachment(instance, at->if_index, at->if_name, &occupant);
+		if (result == -EPROTO)
+			thr_fail(&found.passed_over, EPROTO, "%s: %s", at->if_name, error->text);
+		if (result == -ENODEV || result == -ENOENT || result == -EPROTO)
+			result = 0;
 	}
 	if_freenameindex(interfaces);
 	if (result) {
@@ -212,6 +219,8 @@ static int choose_by_device(const struct thr_instances *instances, const char *d
 	result = thr_occupant_find(index, device, &occupant, error);
 	if (result)
 		return result;
+	if (occupant.ours)
+		return thr_fail(error, EPROTO, "%s", instances->passed_over.text);
 	if (occupant.program_id)
 		return thr_fail(
 			error, ENOENT,
@@ -227,6 +236,8 @@ int thr_instance_choose(const struct thr_instances *instances, const char *devic
 {
 	if (device)
 		return choose_by_device(instances, device, ret_instance, error);
+	if (!instances->count && instances->passed_over.text[0])
+		return thr_fail(error, EPROTO, "%s", instances->passed_over.text);
 	if (!instances->count)
 		return thr_fail(error, ENOENT,
 				"no interface of this network namespace has the throttle attached: "

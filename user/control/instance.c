@@ -31,7 +31,7 @@ static const struct {
 	[THR_MAP_RECENT] = {"thr_recent", 4, sizeof(struct thr_recent), THR_RECENT_MAX},
 	[THR_MAP_BUCKETS] = {"thr_buckets", sizeof(struct thr_bucket_key),
 			     sizeof(struct thr_bucket), THR_BUCKETS_MAX},
-	[THR_MAP_STATS] = {"thr_stats", 4, sizeof(struct thr_count), THR_REASON_COUNT},
+	[THR_MAP_STATS] = {"thr_stats", 4, sizeof(struct thr_count), THR_REASONS_MAX},
 };
 
 const char *thr_map_name(enum thr_map map)
@@ -192,7 +192,8 @@ int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_err
 			 strerror(-result));
 	if (!result)
 		result = thr_instance_map(instance, error);
-	if (!result && instance->live->version && instance->live->version != THR_ABI_VERSION)
+	if (!result && ((instance->live->version && instance->live->version != THR_ABI_VERSION) ||
+			instance->live->active >= THR_SLOTS))
 		result = fail_version(id, error);
 	if (!result)
 		return 0;

@@ -60,6 +60,7 @@ struct thr_instance {
 struct thr_instances {
 	struct thr_instance *items; /* in the order of their first interface */
 	size_t count;
+	struct thr_error passed_over; /* why a program of our name is not among them, or empty */
 };
 
 /* What is attached to an interface. */
@@ -74,7 +75,7 @@ struct thr_occupant {
 /*
  * Find every throttle of this network namespace, with its maps open and mapped.
  * Returns 0 (there may be none), or a negative errno: -EPERM without the
- * privilege, -EPROTO for a throttle of another version.
+ * privilege. A throttle of another version is passed over; choosing it fails.
  */
 int thr_instances_find(struct thr_instances *ret_instances, struct thr_error *error);
 void thr_instances_clear(struct thr_instances *instances);

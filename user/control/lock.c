@@ -17,8 +17,7 @@ int thr_lock(struct thr_error *error)
 
 	if (fd < 0)
 		return thr_fail(error, errno, "%s cannot be opened: %s", LOCK_FILE,
-				errno == EACCES ? "changing the throttle needs root"
-						: strerror(errno));
+				errno == EACCES ? "xdp-throttle needs root" : strerror(errno));
 	while (flock(fd, LOCK_EX))
 		if (errno != EINTR)
 			return thr_fail(error, errno, "%s cannot be locked: %s", LOCK_FILE,

@@ -72,7 +72,7 @@ static int read_services(const struct thr_instance *instance, struct thr_tables 
 		int result;
 
 		if (!live[number].name[0])
-			break;
+			continue;
 		result = read_service(instance, number, &live[number],
 				      &tables->services[tables->service_count++]);
 		if (result)

@@ -3,6 +3,10 @@
  * Writing the tables; see tables.h. The order of the steps is what makes a
  * crash at any point harmless:
  *
+ *   wait until no packet sees the idle slot: who put the other one in force may
+ *   have been killed before it did
+ *   wait until no packet sees the idle slot: who put the other one in force may
+ *   have been killed before it did
  *   clear what an interrupted write left in the idle slot
  *   write ports, services, policies, summary, settings, sources there
  *   store `active`                                  <- the swap
@@ -136,11 +140,43 @@ static int write_service(struct writer *writer, const struct thr_service_config 
 	return 0;
 }
 
+/* A service's number is part of its buckets' keys: one that the table in force
+ * has by the same name keeps its number, and the others get numbers that none
+ * has there, as long as there are such. */
+static void number_services(const struct writer *writer, uint8_t numbers[THR_SERVICES_MAX])
+{
+	const struct thr_service *live =
+		&writer->instance->services[!writer->slot * (THR_SERVICES_MAX + 1)];
+	bool taken[THR_SERVICES_MAX + 1] = {true};
+	size_t count = writer->tables->service_count;
+
+	memset(numbers, 0, THR_SERVICES_MAX);
+	for (size_t i = 0; i < count; i++) {
+		for (uint32_t number = 1; number <= THR_SERVICES_MAX; number++) {
+			if (strncmp(live[number].name, writer->tables->services[i].name,
+				    sizeof(live->name)) == 0) {
+				numbers[i] = (uint8_t)number;
+				taken[number] = true;
+			}
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		for (uint32_t number = 1; number <= THR_SERVICES_MAX && !numbers[i]; number++)
+			if (!taken[number] && !live[number].name[0])
+				numbers[i] = (uint8_t)number;
+		for (uint32_t number = 1; number <= THR_SERVICES_MAX && !numbers[i]; number++)
+			if (!taken[number])
+				numbers[i] = (uint8_t)number;
+		taken[numbers[i]] = true;
+	}
+}
+
 static int write_services(struct writer *writer, struct thr_error *error)
 {
 	struct thr_instance *instance = writer->instance;
 	struct thr_policy fallback = {};
 	unsigned int slot = writer->slot;
+	uint8_t numbers[THR_SERVICES_MAX];
 
 	memset(&instance->services[slot * (THR_SERVICES_MAX + 1)], 0,
 	       (THR_SERVICES_MAX + 1) * sizeof(struct thr_service));
@@ -148,9 +184,9 @@ static int write_services(struct writer *writer, struct thr_error *error)
 	       THR_PORT_GROUPS * sizeof(struct thr_ports));
 	thr_policy_state(&fallback, &writer->tables->per_source, THR_SCOPE_SERVICE);
 	thr_policy_set_place(&writer->policies, 0, &fallback);
+	number_services(writer, numbers);
 	for (size_t i = 0; i < writer->tables->service_count; i++) {
-		int result =
-			write_service(writer, &writer->tables->services[i], (uint32_t)i + 1, error);
+		int result = write_service(writer, &writer->tables->services[i], numbers[i], error);
 
 		if (result)
 			return result;
@@ -306,6 +342,7 @@ static int write_slot(struct writer *writer, struct thr_error *error)
 	struct thr_policy *policies = &instance->policies[writer->slot * THR_POLICIES_MAX];
 	int result;
 
+	wait_for_packets();
 	result = remove_sources(instance, writer->slot);
 	if (result)
 		return thr_fail(error, -result, "remains of an interrupted change stay: %s",
