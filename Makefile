@@ -38,6 +38,7 @@ BPF_TESTS := $(patsubst tests/bpf/test_%.c,$B/tests/bpf/test_%,$(wildcard tests/
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,$B/tests/fuzz/fuzz_%,$(wildcard tests/fuzz/fuzz_*.c))
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 SUPPORT_OBJ := $(SUPPORT_SRC:%.c=$B/%.o)
+TEST_OBJECTS := $(patsubst %.c,$B/%.o,$(wildcard tests/*/*.bpf.c))
 TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard scripts/tools/*.c)))
 
 .DELETE_ON_ERROR:
@@ -103,7 +104,7 @@ $B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/%,$(U
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		$(filter %.c,$^) -lyaml -o $@
 
-test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $B/tests/bpf/mock_clock.bpf.o ## every test; one: make test T=unit/bucket N='refill_*'
+test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS) ## every test; one: make test T=unit/bucket N='refill_*'
 	@B=$B tests/run.sh '$(T)' '$(N)'
 
 # --- tools, demo, bench -----------------------------------------------------

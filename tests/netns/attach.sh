@@ -28,7 +28,8 @@ test_attach_is_native_on_veth() {
 
 	output=$(throttle attach --dev to-attacker -c "$work/a.yaml")
 
-	expect_match "output" "$output" '^to-attacker: attached in native mode, program [0-9]+$'
+	expect_match "output" "$output" \
+		$'^to-attacker: attached in native mode, program [0-9]+\n.*a.yaml: live, action enforce '
 	expect_match "status" "$(status)" \
 		'^\{"interfaces":\[\{"name":"to-attacker","mode":"native","program_id":[0-9]+,'
 	expect_match "ip link" "$(in_ns "$server" ip link show to-attacker)" \
@@ -44,7 +45,7 @@ test_attach_falls_back_to_generic_and_says_why() {
 	output=$(throttle attach --dev lo -c "$work/a.yaml")
 
 	expect_match "output" "$output" \
-		$'^lo: attached in generic mode, program [0-9]+\nlo: generic because native mode was refused: the driver has no XDP support$'
+		$'^lo: attached in generic mode, program [0-9]+\nlo: generic because native mode was refused: the driver has no XDP support\n'
 	expect_match "status" "$(throttle status)" \
 		'lo +generic +[0-9]+  native was refused: the driver has no XDP support'
 	expect_match "status --json" "$(status)" \
@@ -134,6 +135,7 @@ test_ip_link_attached_twice_makes_two_throttles_chosen_by_dev() {
 	expect_match "message" "$line" 'to-client and to-attacker: choose one with --dev'
 	[[ $(throttle limit list --dev to-attacker) == *198.18.0.0/16* ]]
 	[[ $(throttle limit list --dev to-client) != *198.18.0.0/16* ]]
+	expect_match "status" "$(status)" '"name":"to-client".*"name":"to-attacker".*"action":"mixed"'
 }
 
 test_ip_link_takes_off_what_attach_put_on() {
@@ -216,6 +218,56 @@ test_attach_again_without_a_file_keeps_the_tables() {
 	expect "denied" "$(throttle deny list)" "198.18.7.0/24"
 }
 
+test_attach_puts_this_build_in_the_place_of_another_and_keeps_the_buckets() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	# Another build of the program, with a clock that stands still.
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$B/tests/bpf/mock_clock.bpf.o" sec xdp
+	throttle apply -c "$work/a.yaml"
+	other=$(program_id)
+
+	output=$(throttle attach --dev to-attacker)
+
+	expect_match "output" "$output" "took the place of the older build $other"
+	[[ $(program_id) != "$other" ]] || fail "program $other is still there"
+	expect_match "limits" "$(throttle limit list)" 'default, each source .* 20 '
+	expect "admitted" "$(admitted --count 1000)" 20
+}
+
+test_attach_that_fails_keeps_the_build_that_was_attached() {
+	make_topology
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$B/tests/bpf/mock_clock.bpf.o" sec xdp
+	other=$(program_id)
+	{
+		printf 'xdp:\n  sources:\n'
+		for i in {0..16400}; do
+			printf '    - {prefix: 10.%d.%d.0/24, connections_per_second: %d}\n' \
+				$((i / 256)) $((i % 256)) $((i + 1))
+		done
+	} >"$work/many.yaml"
+
+	line=$(refused 1 throttle attach --dev to-attacker -c "$work/many.yaml")
+
+	expect_match "message" "$line" 'more than 16128 different limits'
+	expect "program" "$(program_id)" "$other"
+	expect_match "status" "$(status)" '"action":"off"'
+}
+
+test_services_keep_their_buckets_when_the_list_changes() {
+	make_topology
+	printf 'xdp:\n  services:\n    - {name: web, ports: [80], per_source: {%s}}\n' \
+		'connections_per_minute: 1, burst: 20' >"$work/a.yaml"
+	printf 'xdp:\n  services:\n    - {name: ssh, ports: [22], per_source: {%s}}\n    - {name: web, ports: [80], per_source: {%s}}\n' \
+		'connections_per_minute: 1, burst: 5' 'connections_per_minute: 1, burst: 20' >"$work/b.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+	expect "admitted to web" "$(admitted --count 100 --dport 80)" 20
+
+	throttle apply -c "$work/b.yaml"
+
+	expect "admitted to web after it" "$(admitted --count 100 --dport 80)" 0
+	expect "admitted to ssh after it" "$(admitted --count 100 --dport 22)" 5
+}
+
 # --- programs of others ----------------------------------------------------------
 
 test_attach_refuses_an_interface_with_a_foreign_program() {
@@ -241,6 +293,20 @@ test_detach_leaves_a_foreign_program_alone() {
 	expect "ip link" "$(in_ns "$server" ip link show to-client)" "$before"
 	throttle detach --dev to-attacker
 	expect "ip link" "$(in_ns "$server" ip link show to-client)" "$before"
+}
+
+test_program_of_our_name_hinders_no_other_interface() {
+	make_topology
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$B/tests/netns/namesake.bpf.o" sec xdp
+
+	throttle attach --dev to-attacker
+	throttle deny add 198.18.7.0/24
+
+	expect "denied" "$(throttle deny list)" "198.18.7.0/24"
+	expect_match "status" "$(status)" '^\{"interfaces":\[\{"name":"to-attacker"'
+	line=$(refused 1 throttle detach --dev to-client)
+	expect_match "message" "$line" '^xdp-throttle: to-client: program [0-9]+ .* is of another version'
+	throttle detach --dev to-attacker
 }
 
 # --- detaching -----------------------------------------------------------------

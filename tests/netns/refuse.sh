@@ -191,13 +191,13 @@ every_refusal() {
 	refuse attach_again_in_another_mode 1 'attached in native mode already' \
 		attach --dev to-client --mode generic
 	refuse detach_of_no_interface 1 'eth99: no such interface' detach --dev eth99
-	refuse detach_where_not_attached 1 'to-attacker: not attached: ' detach --dev to-attacker
+	refuse detach_where_not_attached 1 'to-attacker: not attached \(' detach --dev to-attacker
 	refuse detach_of_a_foreign_program 1 "lo: .*'flood' .*not ours" detach --dev lo
-	refuse apply_where_not_attached 1 'to-attacker: not attached: ' \
+	refuse apply_where_not_attached 1 'to-attacker: not attached \(' \
 		apply -c "$d/good.yaml" --dev to-attacker
-	refuse limit_where_not_attached 1 'to-attacker: not attached: ' \
+	refuse limit_where_not_attached 1 'to-attacker: not attached \(' \
 		limit set 10.0.0.0/8 --connections 5/s --dev to-attacker
-	refuse status_where_not_attached 1 'to-attacker: not attached: ' status --dev to-attacker
+	refuse status_where_not_attached 1 'to-attacker: not attached \(' status --dev to-attacker
 
 	# Usage.
 	refuse no_command 2 'which command'

@@ -2,8 +2,6 @@
 /* `apply`: replace the live tables by a file's. */
 #include "cli/command.h"
 
-#include <stdio.h>
-
 #include "control/instance.h"
 #include "control/lock.h"
 #include "control/tables.h"
@@ -33,9 +31,7 @@ int thr_cmd_apply(const struct thr_arguments *arguments, struct thr_error *error
 		return result;
 	result = apply(arguments->value[THR_OPT_DEV], &config->xdp.tables, error);
 	if (!result)
-		printf("%s: live (services: %zu, source prefixes: %zu)\n",
-		       arguments->value[THR_OPT_CONFIG], config->xdp.tables.service_count,
-		       config->xdp.tables.source_count);
+		thr_cli_say_live(arguments, &config->xdp.tables);
 	thr_config_free(config);
 	return result;
 }

@@ -57,6 +57,8 @@ int thr_cmd_attach(const struct thr_arguments *arguments, struct thr_error *erro
 		result = lock < 0 ? lock : thr_attach(&request, &attached, error);
 	if (!result)
 		print_result(request.device, &attached);
+	if (!result && config)
+		thr_cli_say_live(arguments, &config->xdp.tables);
 	thr_config_free(config);
 	return result;
 }

@@ -2,16 +2,19 @@
 /* `status`: what is attached where, in which mode and why, and the counters. */
 #include "cli/sources.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "control/attach.h"
 #include "control/stats.h"
+#include "core/cleanup.h"
 
 static const char *action_name(const struct thr_instance *instance)
 {
 	static const char *const names[] = {"off", "enforce", "monitor"};
-	uint32_t action = instance->live->slot[instance->live->active & 1].action;
+	uint32_t action = instance->live->slot[instance->live->active].action;
 
 	return action < sizeof(names) / sizeof(names[0]) ? names[action] : "unknown";
 }
@@ -30,19 +33,45 @@ static json_t *interface_json(const struct thr_instance *instance,
 	return object;
 }
 
-static json_t *status_json(const struct thr_instance *instance, const struct thr_stats *stats)
+/* One object for the `count` throttles at `instances`: counters are summed. */
+static json_t *status_json(const struct thr_instance *instances, const struct thr_stats *stats,
+			   size_t count)
 {
 	json_t *interfaces = json_array(), *reasons = json_object();
+	const char *action = action_name(&instances[0]);
+	struct thr_stats sum = {};
 
-	for (size_t i = 0; i < instance->attachment_count; i++)
-		json_array_append_new(interfaces,
-				      interface_json(instance, &instance->attachments[i]));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(action_name(&instances[i]), action) != 0)
+			action = "mixed";
+		for (size_t j = 0; j < instances[i].attachment_count; j++)
+			json_array_append_new(
+				interfaces,
+				interface_json(&instances[i], &instances[i].attachments[j]));
+		for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
+			sum.reason[reason].packets += stats[i].reason[reason].packets;
+		sum.passed += stats[i].passed;
+		sum.dropped += stats[i].dropped;
+	}
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		json_object_set_new(reasons, thr_reason_name(reason),
-				    json_integer((json_int_t)stats->reason[reason].packets));
-	return json_pack("{s:o,s:s,s:{s:I,s:I},s:o}", "interfaces", interfaces, "action",
-			 action_name(instance), "packets", "passed", (json_int_t)stats->passed,
-			 "dropped", (json_int_t)stats->dropped, "reasons", reasons);
+				    json_integer((json_int_t)sum.reason[reason].packets));
+	return json_pack("{s:o,s:s,s:{s:I,s:I},s:o}", "interfaces", interfaces, "action", action,
+			 "packets", "passed", (json_int_t)sum.passed, "dropped",
+			 (json_int_t)sum.dropped, "reasons", reasons);
+}
+
+/* What a reader might take for granted of the action, and must not. */
+static const char *action_note(const struct thr_instance *instance)
+{
+	switch (instance->live->slot[instance->live->active].action) {
+	case THR_ACTION_OFF:
+		return "  no limits yet: 'xdp-throttle apply -c FILE' sets them";
+	case THR_ACTION_MONITOR:
+		return "  drops nothing: reasons count what would drop";
+	default:
+		return "";
+	}
 }
 
 static void print_status(const struct thr_instance *instance, const struct thr_stats *stats)
@@ -58,8 +87,8 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 			printf("  native was refused: %s", thr_native_error_text(fallback));
 		printf("\n");
 	}
-	printf("\naction   %s\npassed   %" PRIu64 " packets\ndropped  %" PRIu64 " packets\n",
-	       action_name(instance), stats->passed, stats->dropped);
+	printf("\naction   %s%s\npassed   %" PRIu64 " packets\ndropped  %" PRIu64 " packets\n",
+	       action_name(instance), action_note(instance), stats->passed, stats->dropped);
 	printf("\n%-24s %14s %14s  %s\n", "REASON", "PACKETS", "DROPPED", "MEANING");
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		if (stats->reason[reason].packets)
@@ -79,23 +108,35 @@ static int print_nothing(const struct thr_arguments *arguments, struct thr_error
 	return 0;
 }
 
-static int print_instance(const struct thr_arguments *arguments,
-			  const struct thr_instances *instances, struct thr_error *error)
+/* Print the throttle that --dev names, or all of them. */
+static int print_instances(const struct thr_arguments *arguments,
+			   const struct thr_instances *instances, struct thr_error *error)
 {
-	struct thr_instance *instance;
-	struct thr_stats stats;
-	int result;
+	struct thr_instance *chosen = instances->items;
+	AUTO_FREE struct thr_stats *stats = calloc(instances->count + 1, sizeof(*stats));
+	size_t count = instances->count;
+	int result = 0;
 
-	if (!instances->count && !arguments->value[THR_OPT_DEV] && !instances->passed_over.text[0])
+	if (!stats)
+		return thr_fail(error, ENOMEM, "out of memory");
+	if (!count && !arguments->value[THR_OPT_DEV] && !instances->passed_over.text[0])
 		return print_nothing(arguments, error);
-	result = thr_instance_choose(instances, arguments->value[THR_OPT_DEV], &instance, error);
-	if (!result)
-		result = thr_stats_read(instance, &stats, error);
+	if (count <= 1 || arguments->value[THR_OPT_DEV]) {
+		result = thr_instance_choose(instances, arguments->value[THR_OPT_DEV], &chosen,
+					     error);
+		count = 1;
+	}
+	for (size_t i = 0; i < count && !result; i++)
+		result = thr_stats_read(&chosen[i], &stats[i], error);
 	if (result)
 		return result;
 	if (arguments->value[THR_OPT_JSON])
-		return thr_cli_print_json(status_json(instance, &stats), error);
-	print_status(instance, &stats);
+		return thr_cli_print_json(status_json(chosen, stats, count), error);
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			printf("\n");
+		print_status(&chosen[i], &stats[i]);
+	}
 	return 0;
 }
 
@@ -105,7 +146,7 @@ int thr_cmd_status(const struct thr_arguments *arguments, struct thr_error *erro
 	int result = thr_instances_find(&instances, error);
 
 	if (!result)
-		result = print_instance(arguments, &instances, error);
+		result = print_instances(arguments, &instances, error);
 	thr_instances_clear(&instances);
 	return result;
 }

@@ -73,6 +73,10 @@ int thr_cmd_status(const struct thr_arguments *arguments, struct thr_error *erro
 int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 		 struct thr_config **ret_config, struct thr_error *error);
 
+/* Say on standard output that the tables of the file at --config are live, and
+ * what that means. */
+void thr_cli_say_live(const struct thr_arguments *arguments, const struct thr_tables *tables);
+
 /* Parse `text` as a prefix; errors name it. */
 int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error);
 

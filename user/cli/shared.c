@@ -44,6 +44,14 @@ int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 	return 0;
 }
 
+void thr_cli_say_live(const struct thr_arguments *arguments, const struct thr_tables *tables)
+{
+	printf("%s: live, action %s (services: %zu, source prefixes: %zu)\n",
+	       arguments->value[THR_OPT_CONFIG],
+	       tables->action == THR_ACTION_MONITOR ? "monitor: drops nothing" : "enforce",
+	       tables->service_count, tables->source_count);
+}
+
 int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error)
 {
 	char right[THR_PREFIX_TEXT];

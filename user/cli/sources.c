@@ -49,6 +49,7 @@ struct put {
 	const struct thr_source_config *source;
 	char before[THR_SOURCE_TEXT];	 /* empty: there was no entry */
 	struct thr_source_config around; /* allow or deny prefix that decides first */
+	enum thr_action action;		 /* of the tables */
 };
 
 /* The most specific allow or deny prefix around the entry, which decides before
@@ -71,6 +72,7 @@ static int put_source(struct thr_tables *tables, void *context, struct thr_error
 	const struct thr_source_config *before =
 		thr_tables_find_source(tables, &put->source->prefix);
 
+	put->action = tables->action;
 	if (before)
 		thr_source_describe(before, put->before);
 	if (put->source->action == THR_SOURCE_LIMIT)
@@ -96,6 +98,8 @@ int thr_cli_put_source(const struct thr_arguments *arguments,
 	thr_source_describe(source, text);
 	printf("%s: %s%s%s%s\n", prefix, text, put.before[0] ? " (was: " : "", put.before,
 	       put.before[0] ? ")" : "");
+	if (put.action == THR_ACTION_MONITOR)
+		fprintf(stderr, "%s: note: the action is monitor, so nothing is dropped\n", prefix);
 	if (put.around.action != THR_SOURCE_LIMIT) {
 		thr_prefix_format(&put.around.prefix, around);
 		fprintf(stderr,

@@ -113,6 +113,16 @@ static int print_command_help(const struct thr_command *command)
 	return THR_EXIT_DONE;
 }
 
+static int print_group_help(const char *group)
+{
+	size_t length = strlen(group);
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strncmp(commands[i].name, group, length) == 0)
+			print_synopsis(&commands[i]);
+	return THR_EXIT_DONE;
+}
+
 static int print_help(void)
 {
 	printf("xdp-throttle %s: drops excess new connections at the network interface\n\n"
@@ -286,10 +296,14 @@ int thr_cli_main(int argc, char **argv)
 		printf("xdp-throttle %s\n", THR_VERSION);
 		return THR_EXIT_DONE;
 	}
-	if (strcmp(argv[1], "help") == 0 || asks_for_help(argc - 1, argv + 1))
+	if (strcmp(argv[1], "help") == 0 || (argv[1][0] == '-' && asks_for_help(1, argv + 1)))
 		return print_help();
+	if (strcmp(argv[1], "run") == 0)
+		return usage_error("not part of this version:", argv[1], NULL);
+	if (is_group(argv[1]) && argc > 2 && asks_for_help(1, argv + 2))
+		return print_group_help(argv[1]);
 	if (is_group(argv[1]))
 		return usage_error(argc > 2 ? "unknown command" : "incomplete command",
-				   argc > 2 ? argv[2] : argv[1], NULL);
+				   argc > 2 ? argv[2] : argv[1], argv[1]);
 	return usage_error("unknown command", argv[1], NULL);
 }

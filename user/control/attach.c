@@ -89,26 +89,18 @@ static int fail_attach(const char *name, enum thr_xdp_mode mode, int code, struc
 			thr_native_error_text(code));
 }
 
-/* Attach to an empty interface. Under auto, a refusal of native mode (other than
- * one that generic mode would meet too) leads to generic mode. */
-static int attach_netlink(const struct thr_instance *instance, unsigned int index,
-			  const struct thr_attach_request *request,
-			  struct thr_attach_result *result, struct thr_error *error)
+/* Attach to an empty interface, in `mode`. */
+static int attach_netlink(const struct thr_instance *instance, unsigned int index, const char *name,
+			  enum thr_xdp_mode mode, struct thr_attach_result *result,
+			  struct thr_error *error)
 {
-	enum thr_xdp_mode mode = request->mode == THR_MODE_AUTO ? THR_MODE_NATIVE : request->mode;
 	int code = -bpf_xdp_attach((int)index, instance->program_fd,
 				   XDP_FLAGS_UPDATE_IF_NOEXIST | mode_flag(mode), NULL);
 
-	if (code && request->mode == THR_MODE_AUTO && code != EPERM && code != EBUSY &&
-	    code != EEXIST && code != ENODEV) {
-		result->native_error = code;
-		mode = THR_MODE_GENERIC;
-		code = -bpf_xdp_attach((int)index, instance->program_fd,
-				       XDP_FLAGS_UPDATE_IF_NOEXIST | mode_flag(mode), NULL);
-	}
 	if (code)
-		return fail_attach(request->device, mode, code, error);
+		return fail_attach(name, mode, code, error);
 	result->mode = mode;
+	result->program_id = instance->program_id;
 	return 0;
 }
 
@@ -144,34 +136,47 @@ static int detach_one(struct thr_instance *instance, const struct thr_attachment
 	return result;
 }
 
-/* Try to attach the program that `running` has on another interface, so that all
- * have the same one. It does not do where it is another build than `fresh`, or
- * where only `fresh` suits the interface: `ip link` cannot say that a program
- * takes frames in several buffers. Returns whether it was attached. */
-static bool attach_same(const struct thr_instance *running, const struct thr_instance *fresh,
-			unsigned int index, const struct thr_attach_request *request,
-			struct thr_attach_result *result)
+/* Attach the program that `running` has on another interface, so that all have
+ * the same one, or else `fresh`: where the other is an older build, or does not
+ * suit the interface. (`ip link` cannot say that a program takes frames in several
+ * buffers.) */
+static int attach_either(const struct thr_instance *running, const struct thr_instance *fresh,
+			 unsigned int index, const char *name, enum thr_xdp_mode mode,
+			 struct thr_attach_result *result, struct thr_error *error)
 {
-	struct thr_attach_request attempt = *request;
-
-	if (request->mode == THR_MODE_AUTO)
-		attempt.mode = THR_MODE_NATIVE;
-	for (size_t i = 0; i < running->attachment_count; i++) {
+	for (size_t i = 0; running && i < running->attachment_count; i++) {
 		struct thr_instance same;
-		int code;
+		int code = -EINVAL;
 
 		if (running->attachments[i].joined ||
 		    thr_instance_open(running->attachments[i].program_id, &same, NULL))
 			continue;
-		code = -EINVAL;
 		if (memcmp(same.tag, fresh->tag, sizeof(same.tag)) == 0)
-			code = attach_netlink(&same, index, &attempt, result, NULL);
-		if (!code)
-			result->program_id = same.program_id;
+			code = attach_netlink(&same, index, name, mode, result, NULL);
 		thr_instance_clear(&same);
-		return !code;
+		if (!code)
+			return 0;
+		break;
 	}
-	return false;
+	return attach_netlink(fresh, index, name, mode, result, error);
+}
+
+/* Attach in the mode that is asked for. Under auto, a refusal of native mode that
+ * generic mode would not meet too leads to generic mode. */
+static int attach_in_mode(const struct thr_instance *running, const struct thr_instance *fresh,
+			  unsigned int index, const struct thr_attach_request *request,
+			  struct thr_attach_result *result, struct thr_error *error)
+{
+	bool is_auto = request->mode == THR_MODE_AUTO;
+	int code = attach_either(running, fresh, index, request->device,
+				 is_auto ? THR_MODE_NATIVE : request->mode, result, error);
+
+	if (!is_auto || !code || code == -EPERM || code == -EBUSY || code == -EEXIST ||
+	    code == -ENODEV)
+		return code;
+	result->native_error = -code;
+	return attach_either(running, fresh, index, request->device, THR_MODE_GENERIC, result,
+			     error);
 }
 
 /* Attach to an empty interface: with the maps of `running`, or with new ones
@@ -196,11 +201,7 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 	if (!code && !running && request->tables)
 		code = thr_tables_write(&fresh, request->tables, error);
 	if (!code) {
-		result->program_id = id;
-		attached = running && attach_same(running, &fresh, index, request, result);
-	}
-	if (!code && !attached) {
-		code = attach_netlink(&fresh, index, request, result, error);
+		code = attach_in_mode(running, &fresh, index, request, result, error);
 		attached = !code;
 	}
 	if (!code && running && request->tables)
@@ -351,6 +352,14 @@ static const struct thr_attachment *find_attachment(const struct thr_instance *i
 	return NULL;
 }
 
+/* What takes off a program of that mode: `ip link set dev IF NAME off`. */
+static const char *ip_link_name(enum thr_xdp_mode mode)
+{
+	if (mode == THR_MODE_OFFLOAD)
+		return "xdpoffload";
+	return mode == THR_MODE_GENERIC ? "xdpgeneric" : "xdpdrv";
+}
+
 static int attach_found(const struct thr_attach_request *request, unsigned int index,
 			const struct thr_occupant *occupant, struct thr_instances *instances,
 			struct thr_attach_result *result, struct thr_error *error)
@@ -365,12 +374,13 @@ static int attach_found(const struct thr_attach_request *request, unsigned int i
 					   result, error);
 	}
 	if (occupant->program_id && !occupant->dispatcher_id)
-		return thr_fail(error, EBUSY,
-				"%s: XDP program '%s' (id %u) is attached, and is not one that "
-				"others can join: detach it first ('ip link set dev %s xdp off'), "
-				"or load it through libxdp's dispatcher",
-				request->device, occupant->name, occupant->program_id,
-				request->device);
+		return thr_fail(
+			error, EBUSY,
+			"%s: XDP program '%s' (id %u) is attached, and is not one that "
+			"others can join: detach it first ('ip link set dev %s %s off'), or "
+			"load it through libxdp's dispatcher",
+			request->device, occupant->name, occupant->program_id, request->device,
+			ip_link_name(occupant->mode));
 	if (instances->count > 1)
 		return thr_fail(error, EBUSY,
 				"%s: %zu separate throttles run here, among them on %s and %s, and "

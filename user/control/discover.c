@@ -222,13 +222,12 @@ static int choose_by_device(const struct thr_instances *instances, const char *d
 	if (occupant.ours)
 		return thr_fail(error, EPROTO, "%s", instances->passed_over.text);
 	if (occupant.program_id)
-		return thr_fail(
-			error, ENOENT,
-			"%s: the XDP program there is '%s' (id %u), not ours: attach first, "
-			"with 'xdp-throttle attach --dev %s'",
-			device, occupant.name, occupant.program_id, device);
-	return thr_fail(error, ENOENT, "%s: not attached: 'xdp-throttle attach --dev %s' does it",
-			device, device);
+		return thr_fail(error, ENOENT,
+				"%s: the XDP program there is '%s' (id %u), not ours", device,
+				occupant.name, occupant.program_id);
+	return thr_fail(error, ENOENT,
+			"%s: not attached ('xdp-throttle attach --dev %s' attaches it)", device,
+			device);
 }
 
 int thr_instance_choose(const struct thr_instances *instances, const char *device,
