@@ -43,7 +43,7 @@ TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all demo test check bench bench-packet fuzz install clean help
+.PHONY: all demo test check bench bench-packet fuzz install uninstall clean help
 .DEFAULT_GOAL := all
 
 all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
@@ -126,12 +126,21 @@ bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program
 check: $B/.deps-check all ## formatting, linters, include directions, the example configuration
 	@B=$B scripts/check.sh
 
+# What names a path of the default PREFIX is written for this one.
+installed = sed 's|/usr/local|$(PREFIX)|g' $(1) | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/$(2)
+
 install: all ## DESTDIR= PREFIX=
 	install -D -m 755 $B/xdp-throttle $(DESTDIR)$(PREFIX)/sbin/xdp-throttle
 	install -D -m 644 $B/xdp_throttle.bpf.o $(DESTDIR)$(PREFIX)/lib/xdp-throttle/xdp_throttle.bpf.o
-	install -D -m 644 configs/xdp-throttle.yaml $(DESTDIR)$(PREFIX)/share/doc/xdp-throttle/xdp-throttle.yaml
-	install -D -m 644 docs/xdp-throttle.8 $(DESTDIR)$(PREFIX)/share/man/man8/xdp-throttle.8
-	install -D -m 644 docs/xdp-throttle.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/xdp-throttle.yaml.5
+	$(call installed,configs/xdp-throttle.yaml,share/doc/xdp-throttle/xdp-throttle.yaml)
+	$(call installed,configs/xdp-throttle@.service,lib/systemd/system/xdp-throttle@.service)
+	$(call installed,docs/xdp-throttle.8,share/man/man8/xdp-throttle.8)
+	$(call installed,docs/xdp-throttle.yaml.5,share/man/man5/xdp-throttle.yaml.5)
+
+uninstall: ## what install put there
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/xdp-throttle share/man/man8/xdp-throttle.8 \
+		share/man/man5/xdp-throttle.yaml.5 lib/systemd/system/xdp-throttle@.service)
+	rm -rf $(DESTDIR)$(PREFIX)/lib/xdp-throttle $(DESTDIR)$(PREFIX)/share/doc/xdp-throttle
 
 clean: ## remove build/
 	rm -rf $B
