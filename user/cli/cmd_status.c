@@ -108,36 +108,41 @@ static int print_nothing(const struct thr_arguments *arguments, struct thr_error
 	return 0;
 }
 
+static int print_throttles(const struct thr_arguments *arguments,
+			   const struct thr_instance *instances, size_t count,
+			   struct thr_error *error)
+{
+	AUTO_FREE struct thr_stats *stats = calloc(count, sizeof(*stats));
+	int result = 0;
+
+	for (size_t i = 0; stats && i < count && !result; i++)
+		result = thr_stats_read(&instances[i], &stats[i], error);
+	if (!stats || result)
+		return stats ? result : thr_fail(error, ENOMEM, "out of memory");
+	if (arguments->value[THR_OPT_JSON])
+		return thr_cli_print_json(status_json(instances, stats, count), error);
+	for (size_t i = 0; i < count; i++) {
+		if (i)
+			printf("\n");
+		print_status(&instances[i], &stats[i]);
+	}
+	return 0;
+}
+
 /* Print the throttle that --dev names, or all of them. */
 static int print_instances(const struct thr_arguments *arguments,
 			   const struct thr_instances *instances, struct thr_error *error)
 {
-	struct thr_instance *chosen = instances->items;
-	AUTO_FREE struct thr_stats *stats = calloc(instances->count + 1, sizeof(*stats));
-	size_t count = instances->count;
-	int result = 0;
+	const char *device = arguments->value[THR_OPT_DEV];
+	struct thr_instance *chosen;
+	int result;
 
-	if (!stats)
-		return thr_fail(error, ENOMEM, "out of memory");
-	if (!count && !arguments->value[THR_OPT_DEV] && !instances->passed_over.text[0])
+	if (!instances->count && !device && !instances->passed_over.text[0])
 		return print_nothing(arguments, error);
-	if (count <= 1 || arguments->value[THR_OPT_DEV]) {
-		result = thr_instance_choose(instances, arguments->value[THR_OPT_DEV], &chosen,
-					     error);
-		count = 1;
-	}
-	for (size_t i = 0; i < count && !result; i++)
-		result = thr_stats_read(&chosen[i], &stats[i], error);
-	if (result)
-		return result;
-	if (arguments->value[THR_OPT_JSON])
-		return thr_cli_print_json(status_json(chosen, stats, count), error);
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			printf("\n");
-		print_status(&chosen[i], &stats[i]);
-	}
-	return 0;
+	if (instances->count > 1 && !device)
+		return print_throttles(arguments, instances->items, instances->count, error);
+	result = thr_instance_choose(instances, device, &chosen, error);
+	return result ? result : print_throttles(arguments, chosen, 1, error);
 }
 
 int thr_cmd_status(const struct thr_arguments *arguments, struct thr_error *error)

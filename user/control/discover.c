@@ -199,7 +199,7 @@ void thr_instances_clear(struct thr_instances *instances)
 static int choose_by_device(const struct thr_instances *instances, const char *device,
 			    struct thr_instance **ret_instance, struct thr_error *error)
 {
-	struct thr_occupant occupant;
+	struct thr_occupant occupant = {};
 	unsigned int index = if_nametoindex(device);
 	int result;
 
