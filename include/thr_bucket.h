@@ -143,19 +143,23 @@ static inline __attribute__((always_inline)) __u64 thr_bucket_charge(__u64 *buck
 
 /* Give back `spent` ticks that thr_bucket_charge() took a moment ago, because
  * another bucket refused the same packet. A bucket that does not hold them was
- * evicted and made anew in between: it is full. Where THR_BUCKET_TRIES are lost
- * in a row they are not given back, and the bucket has that much less. */
+ * evicted and made anew in between: it is full. One that others change so much
+ * that THR_BUCKET_TRIES are lost in a row was not. */
 static inline __attribute__((always_inline)) void thr_bucket_give(__u64 *bucket, __u64 spent)
 {
 	__u64 seen = *(volatile __u64 *)bucket;
 
-	for (int i = 0; i < THR_BUCKET_TRIES && seen >= spent; i++) {
-		__u64 found = __sync_val_compare_and_swap(bucket, seen, seen - spent);
+	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
+		__u64 found;
 
+		if (seen < spent)
+			return;
+		found = __sync_val_compare_and_swap(bucket, seen, seen - spent);
 		if (found == seen)
 			return;
 		seen = found;
 	}
+	__sync_fetch_and_add(bucket, -spent);
 }
 
 #endif
