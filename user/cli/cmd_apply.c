@@ -2,24 +2,11 @@
 /* `apply`: replace the live tables by a file's. */
 #include "cli/command.h"
 
-#include "control/instance.h"
-#include "control/lock.h"
 #include "control/tables.h"
-#include "core/cleanup.h"
 
-static int apply(const char *device, const struct thr_tables *tables, struct thr_error *error)
+static int write_tables(struct thr_instance *instance, void *context, struct thr_error *error)
 {
-	struct thr_instances instances = {};
-	struct thr_instance *instance;
-	AUTO_CLOSE int lock = thr_lock(error);
-	int result = lock < 0 ? lock : thr_instances_find(&instances, error);
-
-	if (!result)
-		result = thr_instance_choose(&instances, device, &instance, error);
-	if (!result)
-		result = thr_tables_write(instance, tables, error);
-	thr_instances_clear(&instances);
-	return result;
+	return thr_tables_write(instance, context, error);
 }
 
 int thr_cmd_apply(const struct thr_arguments *arguments, struct thr_error *error)
@@ -29,7 +16,7 @@ int thr_cmd_apply(const struct thr_arguments *arguments, struct thr_error *error
 
 	if (result)
 		return result;
-	result = apply(arguments->value[THR_OPT_DEV], &config->xdp.tables, error);
+	result = thr_cli_with_instance(arguments, write_tables, &config->xdp.tables, error);
 	if (!result)
 		thr_cli_say_live(arguments, &config->xdp.tables);
 	thr_config_free(config);

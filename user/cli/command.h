@@ -81,15 +81,21 @@ void thr_cli_say_live(const struct thr_arguments *arguments, const struct thr_ta
 int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error);
 
 /*
- * Change the live tables of the instance that --dev names: read them, let
- * `change` edit them, and write them as a whole, all under the lock. Where
- * `change` fails nothing is written.
+ * Find the throttle that --dev names, under the lock, and do `work` with it. What
+ * work reads stays true until it returns; the instance is closed after it.
  */
+struct thr_instance;
+typedef int (*thr_cli_work)(struct thr_instance *instance, void *context, struct thr_error *error);
+int thr_cli_with_instance(const struct thr_arguments *arguments, thr_cli_work work, void *context,
+			  struct thr_error *error);
+
+/* Change the live tables: read them, let `change` edit them, and write them as a
+ * whole. Where `change` fails nothing is written. */
 typedef int (*thr_cli_change)(struct thr_tables *tables, void *context, struct thr_error *error);
 int thr_cli_edit(const struct thr_arguments *arguments, thr_cli_change change, void *context,
 		 struct thr_error *error);
 
-/* Read the live tables of the instance that --dev names. */
+/* Read the live tables, for thr_tables_clear(). */
 int thr_cli_read(const struct thr_arguments *arguments, struct thr_tables *ret_tables,
 		 struct thr_error *error);
 

@@ -67,12 +67,11 @@ int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_e
 	return thr_fail(error, EINVAL, "%s: %s", text, why);
 }
 
-int thr_cli_edit(const struct thr_arguments *arguments, thr_cli_change change, void *context,
-		 struct thr_error *error)
+int thr_cli_with_instance(const struct thr_arguments *arguments, thr_cli_work work, void *context,
+			  struct thr_error *error)
 {
 	struct thr_instances instances = {};
 	struct thr_instance *instance;
-	struct thr_tables tables = {};
 	AUTO_CLOSE int lock = thr_lock(error);
 	int result = lock < 0 ? lock : thr_instances_find(&instances, error);
 
@@ -80,32 +79,48 @@ int thr_cli_edit(const struct thr_arguments *arguments, thr_cli_change change, v
 		result = thr_instance_choose(&instances, arguments->value[THR_OPT_DEV], &instance,
 					     error);
 	if (!result)
-		result = thr_tables_read(instance, &tables, error);
+		result = work(instance, context, error);
+	thr_instances_clear(&instances);
+	return result;
+}
+
+struct edit {
+	thr_cli_change change;
+	void *context;
+};
+
+static int edit_tables(struct thr_instance *instance, void *context, struct thr_error *error)
+{
+	const struct edit *edit = context;
+	struct thr_tables tables = {};
+	int result = thr_tables_read(instance, &tables, error);
+
 	if (!result)
-		result = change(&tables, context, error);
+		result = edit->change(&tables, edit->context, error);
 	if (!result) {
 		if (tables.action == THR_ACTION_OFF)
 			tables.action = THR_ACTION_ENFORCE;
 		result = thr_tables_write(instance, &tables, error);
 	}
 	thr_tables_clear(&tables);
-	thr_instances_clear(&instances);
 	return result;
+}
+
+int thr_cli_edit(const struct thr_arguments *arguments, thr_cli_change change, void *context,
+		 struct thr_error *error)
+{
+	struct edit edit = {.change = change, .context = context};
+
+	return thr_cli_with_instance(arguments, edit_tables, &edit, error);
+}
+
+static int read_tables(struct thr_instance *instance, void *context, struct thr_error *error)
+{
+	return thr_tables_read(instance, context, error);
 }
 
 int thr_cli_read(const struct thr_arguments *arguments, struct thr_tables *ret_tables,
 		 struct thr_error *error)
 {
-	struct thr_instances instances = {};
-	struct thr_instance *instance;
-	AUTO_CLOSE int lock = thr_lock(error);
-	int result = lock < 0 ? lock : thr_instances_find(&instances, error);
-
-	if (!result)
-		result = thr_instance_choose(&instances, arguments->value[THR_OPT_DEV], &instance,
-					     error);
-	if (!result)
-		result = thr_tables_read(instance, ret_tables, error);
-	thr_instances_clear(&instances);
-	return result;
+	return thr_cli_with_instance(arguments, read_tables, ret_tables, error);
 }
