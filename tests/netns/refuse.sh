@@ -107,6 +107,17 @@ refuse_nobody() {
 	tap "$name" expect_refusal throttle_as_nobody "$@"
 }
 
+# Under a kernel that says it is an old one.
+refuse_under_2_6() {
+	local name=$1
+	shift
+	tap "$name" expect_refusal throttle_under_2_6 "$@"
+}
+
+throttle_under_2_6() {
+	in_ns "$server" setarch "$(uname -m)" --uname-2.6 "$THROTTLE" "$@"
+}
+
 throttle_as_nobody() {
 	in_ns "$server" setpriv --reuid=65534 --regid=65534 --clear-groups "$state_dir/xdp-throttle" "$@"
 }
@@ -200,7 +211,7 @@ every_refusal() {
 	refuse status_where_not_attached 1 'to-attacker: not attached \(' status --dev to-attacker
 
 	# Usage.
-	refuse no_command 2 'which command'
+	refuse no_command 2 'a command is missing'
 	refuse unknown_command 2 'unknown command frobnicate' frobnicate
 	refuse unknown_command_with_a_newline 2 'unknown command' $'frob\nnicate'
 	refuse unknown_command_of_a_group 2 'unknown command frobnicate' limit frobnicate
@@ -214,6 +225,17 @@ every_refusal() {
 	refuse missing_prefix 2 'missing PREFIX' limit set --connections 5/s
 	refuse two_prefixes 2 'unexpected 10.1.0.0/16' \
 		limit set 10.0.0.0/8 10.1.0.0/16 --connections 5/s
+
+	refuse misspelt_option 2 'unknown option --conections: did you mean --connections\?' \
+		limit set 10.0.0.0/8 --conections 5/s
+	refuse misspelt_command 2 'unknown command aply: did you mean apply\?' aply -c "$d/good.yaml"
+	refuse run_is_not_there_yet 2 'not part of this version: run' run -c "$d/good.yaml"
+	refuse limit_with_a_rate_too_large 1 'write a rate of at most' \
+		limit set 10.0.0.0/8 --connections 99999999999999/s
+
+	# On a kernel that is too old.
+	refuse_under_2_6 attach_on_an_old_kernel 1 'kernel 2\.6.* is too old: .*Linux 6\.1' \
+		attach --dev to-attacker
 
 	# Without privilege.
 	refuse_nobody attach_as_nobody 1 'root' attach --dev to-attacker -c "$d/good.yaml"

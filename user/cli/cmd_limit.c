@@ -62,10 +62,15 @@ static int parse_kind(const struct thr_arguments *arguments, enum thr_kind kind,
 {
 	const char *text = arguments->value[kind_options[kind].rate];
 
-	if (thr_rate_parse(text, rate))
-		return thr_fail(error, EINVAL,
-				"--%s %s: write a rate of at least 1, as 20/s, 300/m or 10k/s",
+	int result = thr_rate_parse(text, rate);
+
+	if (result == -ERANGE)
+		return thr_fail(error, ERANGE, "--%s %s: write a rate of at most 1000G/s",
 				thr_kind_name(kind), text);
+	if (result)
+		return thr_fail(error, EINVAL, "--%s %s: write a rate of at least 1, as %s",
+				thr_kind_name(kind), text,
+				kind == THR_BYTES ? "10M/s or 500k/m" : "20/s, 300/m or 10k/s");
 	return parse_burst(kind, burst_text(arguments, kind), rate, error);
 }
 

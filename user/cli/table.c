@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/suggest.h"
+
 static const struct {
 	const char *name, *letter, *value, *text;
 } options[THR_OPTIONS] = {
@@ -61,12 +63,15 @@ static const struct thr_command commands[] = {
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static int usage_error(const char *what, const char *which, const char *hint)
+/* Print one line about `which`, with `meant` where it is near something known,
+ * and where to read on: in the help of `command`, or in all of it. */
+static int usage_error(const char *what, const char *which, const char *meant, const char *command)
 {
 	char line[256];
 
-	snprintf(line, sizeof(line), "%s%s%s: see 'xdp-throttle %s%s--help'", what,
-		 which ? " " : "", which ? which : "", hint ? hint : "", hint ? " " : "");
+	snprintf(line, sizeof(line), "%s%s%s%s%s%s see 'xdp-throttle %s%s--help'", what,
+		 which ? " " : "", which ? which : "", meant ? ": did you mean " : "",
+		 meant ? meant : "", meant ? "?" : ":", command ? command : "", command ? " " : "");
 	thr_clean_line(line);
 	fprintf(stderr, "xdp-throttle: %s\n", line);
 	return THR_EXIT_USAGE;
@@ -183,6 +188,29 @@ static int match_option(const char *word, const char **ret_value)
 	return -1;
 }
 
+static const char *nearest_option(const struct thr_command *command, const char *word)
+{
+	struct thr_suggestion suggestion = {.wanted = word};
+
+	for (int option = 0; option < THR_OPTIONS; option++)
+		if (command->options >> option & 1)
+			thr_suggestion_offer(&suggestion, options[option].name);
+	return suggestion.nearest;
+}
+
+static const char *nearest_command(const char *word)
+{
+	struct thr_suggestion suggestion = {.wanted = word};
+
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strchr(commands[i].name, ' '))
+			thr_suggestion_offer(&suggestion, commands[i].name);
+	thr_suggestion_offer(&suggestion, "limit");
+	thr_suggestion_offer(&suggestion, "allow");
+	thr_suggestion_offer(&suggestion, "deny");
+	return suggestion.nearest;
+}
+
 /* Take the option at argv[0]; returns the words it took up, or 0 after an error
  * was printed. */
 static int take_option(const struct thr_command *command, int argc, char **argv,
@@ -192,23 +220,24 @@ static int take_option(const struct thr_command *command, int argc, char **argv,
 	int option = match_option(argv[0], &value);
 
 	if (option < 0 || !(command->options >> option & 1)) {
-		usage_error("unknown option", argv[0], command->name);
+		usage_error("unknown option", argv[0], nearest_option(command, argv[0]),
+			    command->name);
 		return 0;
 	}
 	if (arguments->value[option]) {
-		usage_error("given twice:", options[option].name, command->name);
+		usage_error("given twice:", options[option].name, NULL, command->name);
 		return 0;
 	}
 	if (!options[option].value) {
 		if (value) {
-			usage_error("takes no value:", options[option].name, command->name);
+			usage_error("takes no value:", options[option].name, NULL, command->name);
 			return 0;
 		}
 		arguments->value[option] = "";
 		return 1;
 	}
 	if (!value && argc < 2) {
-		usage_error("needs a value:", options[option].name, command->name);
+		usage_error("needs a value:", options[option].name, NULL, command->name);
 		return 0;
 	}
 	arguments->value[option] = value ? value : argv[1];
@@ -219,9 +248,9 @@ static int check_complete(const struct thr_command *command, const struct thr_ar
 {
 	for (int option = 0; option < THR_OPTIONS; option++)
 		if (command->required >> option & 1 && !arguments->value[option])
-			return usage_error("missing", options[option].name, command->name);
+			return usage_error("missing", options[option].name, NULL, command->name);
 	if (command->operand && !arguments->operand)
-		return usage_error("missing", command->operand, command->name);
+		return usage_error("missing", command->operand, NULL, command->name);
 	return THR_EXIT_DONE;
 }
 
@@ -246,7 +275,7 @@ static int parse(const struct thr_command *command, int argc, char **argv,
 			arguments->operand = word;
 			at++;
 		} else {
-			return usage_error("unexpected", word, command->name);
+			return usage_error("unexpected", word, NULL, command->name);
 		}
 	}
 	return check_complete(command, arguments);
@@ -285,7 +314,7 @@ static int run_command(const struct thr_command *command, int argc, char **argv)
 int thr_cli_main(int argc, char **argv)
 {
 	if (argc < 2)
-		return usage_error("which command?", NULL, NULL);
+		return usage_error("a command is missing", NULL, NULL, NULL);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		int words = match_command(&commands[i], argc - 1, argv + 1);
 
@@ -299,11 +328,11 @@ int thr_cli_main(int argc, char **argv)
 	if (strcmp(argv[1], "help") == 0 || (argv[1][0] == '-' && asks_for_help(1, argv + 1)))
 		return print_help();
 	if (strcmp(argv[1], "run") == 0)
-		return usage_error("not part of this version:", argv[1], NULL);
+		return usage_error("not part of this version:", argv[1], NULL, NULL);
 	if (is_group(argv[1]) && argc > 2 && asks_for_help(1, argv + 2))
 		return print_group_help(argv[1]);
 	if (is_group(argv[1]))
 		return usage_error(argc > 2 ? "unknown command" : "incomplete command",
-				   argc > 2 ? argv[2] : argv[1], argv[1]);
-	return usage_error("unknown command", argv[1], NULL);
+				   argc > 2 ? argv[2] : argv[1], NULL, argv[1]);
+	return usage_error("unknown command", argv[1], nearest_command(argv[1]), NULL);
 }

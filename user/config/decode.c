@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/suggest.h"
+#include "core/suggest.h"
 #include "config/validate.h"
 #include "core/prefix.h"
 #include "core/rate.h"

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "config/schema.h"
-#include "config/suggest.h"
+#include "core/suggest.h"
 
 #define PREFIX "XDP_THROTTLE_"
 #define NAME_SIZE 96

@@ -3,7 +3,7 @@
  * The nearest name by edit distance, where swapped neighbours count as one edit
  * (optimal string alignment), because that is how names are mistyped.
  */
-#include "config/suggest.h"
+#include "core/suggest.h"
 
 #include <string.h>
 
