@@ -127,7 +127,7 @@ check: $B/.deps-check all ## formatting, linters, include directions, the exampl
 	@B=$B scripts/check.sh
 
 # What names a path of the default PREFIX is written for this one.
-installed = sed 's|/usr/local|$(PREFIX)|g' $(1) | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/$(2)
+installed = install -D -m 644 $(1) $(DESTDIR)$(PREFIX)/$(2) && sed -i 's|/usr/local|$(PREFIX)|g' $(DESTDIR)$(PREFIX)/$(2)
 
 install: all ## DESTDIR= PREFIX=
 	install -D -m 755 $B/xdp-throttle $(DESTDIR)$(PREFIX)/sbin/xdp-throttle

@@ -50,7 +50,7 @@ static __always_inline bool is_short(struct xdp_md *ctx, const struct packet *pa
  * will find the headers that were not seen here. */
 static __always_inline bool is_hidden(struct xdp_md *ctx, __u32 reason, __u32 linear)
 {
-	return reason >= THR_REASON_FIRST_UNPARSED && reason < THR_REASON_FIRST_DROP &&
+	return reason >= THR_REASON_FIRST_UNPARSED && reason <= THR_REASON_LAST_SHORT &&
 	       bpf_xdp_get_buff_len(ctx) > linear;
 }
 

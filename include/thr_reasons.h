@@ -35,19 +35,19 @@
 	X(SHORT_ETHERNET, "short_ethernet", "frame ends within the Ethernet header")               \
 	X(SHORT_VLAN, "short_vlan", "frame ends within a VLAN tag")                                \
 	X(SHORT_IPV4, "short_ipv4", "frame ends within the IPv4 header")                           \
+	X(SHORT_IPV6, "short_ipv6", "frame ends within the IPv6 header")                           \
+	X(SHORT_EXTENSION, "short_extension", "packet ends within an IPv6 extension header")       \
+	X(SHORT_TCP, "short_tcp", "packet ends within the TCP header")                             \
+	X(SHORT_UDP, "short_udp", "packet ends within the UDP header")                             \
+	X(SHORT_ICMP, "short_icmp", "packet ends within the ICMP header")                          \
 	X(BAD_IP_VERSION, "bad_ip_version", "IP version does not match the EtherType")             \
 	X(BAD_IHL, "bad_ihl", "IPv4 header length under 20 bytes")                                 \
 	X(BAD_IP_LENGTH, "bad_ip_length", "IPv4 total length under the header length")             \
-	X(SHORT_IPV6, "short_ipv6", "frame ends within the IPv6 header")                           \
-	X(SHORT_EXTENSION, "short_extension", "packet ends within an IPv6 extension header")       \
 	X(NO_NEXT_HEADER, "no_next_header",                                                        \
 	  "IPv6 chain ends without an upper layer (RFC 8200 4.7)")                                 \
 	X(SHORT_PACKET, "short_packet", "frame is shorter than the IP length says")                \
-	X(SHORT_TCP, "short_tcp", "packet ends within the TCP header")                             \
 	X(BAD_DOFF, "bad_doff", "TCP data offset under 20 bytes")                                  \
-	X(SHORT_UDP, "short_udp", "packet ends within the UDP header")                             \
-	X(BAD_UDP_LENGTH, "bad_udp_length", "UDP length under 8 or beyond the packet")             \
-	X(SHORT_ICMP, "short_icmp", "packet ends within the ICMP header")
+	X(BAD_UDP_LENGTH, "bad_udp_length", "UDP length under 8 or beyond the packet")
 
 #define THR_REASONS_DROP(X)                                                                        \
 	X(DENIED, "denied", "source in a deny prefix")                                             \
@@ -77,11 +77,16 @@
 enum thr_reason { THR_REASON_NONE, THR_REASONS(THR_REASON_ENUM) THR_REASON_COUNT };
 #undef THR_REASON_ENUM
 
-/* Room in thr_stats, so that a further reason does not change the map. */
+/* Room in thr_stats, so that a further reason does not change the map's shape. It
+ * does change THR_ABI_VERSION, unless it comes last: numbers are kept in maps. */
 #define THR_REASONS_MAX 128
 _Static_assert(THR_REASON_COUNT <= THR_REASONS_MAX, "thr_stats has room");
 
 #define THR_REASON_FIRST_UNPARSED THR_REASON_SHORT_ETHERNET
 #define THR_REASON_FIRST_DROP THR_REASON_DENIED
+_Static_assert(THR_REASON_FRAGMENT_REFUSED == 40, "a reason moved: raise THR_ABI_VERSION");
+
+/* The frame's first buffer ended within a header: these are the first of UNPARSED. */
+#define THR_REASON_LAST_SHORT THR_REASON_SHORT_ICMP
 
 #endif

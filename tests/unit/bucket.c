@@ -251,6 +251,19 @@ static void taking_is_undone_when_rivals_took_the_last_token(void **state)
 	assert_int_equal(bucket, NOW + window);
 }
 
+/* For a tick: no wait that anybody would remember. */
+static void large_taking_is_refused_for_a_tick_when_every_swap_is_lost(void **state)
+{
+	const __u64 spent = THR_ADD_FIRST_MAX + 1, window = 100 * spent;
+	__u64 bucket = NOW;
+
+	(void)state;
+	rival_spends = spent;
+	rivals = THR_BUCKET_TRIES;
+	assert_int_equal(thr_bucket_charge(&bucket, NOW, window, spent), 1);
+	assert_int_equal(bucket, NOW + THR_BUCKET_TRIES * spent);
+}
+
 #define TAKERS 4
 #define TAKINGS 50000
 
@@ -353,6 +366,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_sum_overflows_in_34_years_of_uptime),
 		cmocka_unit_test(taking_holds_the_limit_when_every_swap_is_lost),
 		cmocka_unit_test(taking_is_undone_when_rivals_took_the_last_token),
+		cmocka_unit_test(large_taking_is_refused_for_a_tick_when_every_swap_is_lost),
 		cmocka_unit_test(racing_takers_get_the_burst_and_no_more),
 		cmocka_unit_test(racing_takers_get_the_rate_as_time_goes_by),
 		cmocka_unit_test(racing_takers_who_give_back_leave_no_trace),

@@ -139,6 +139,8 @@ static int print_instances(const struct thr_arguments *arguments,
 
 	if (!instances->count && !device && !instances->passed_over.text[0])
 		return print_nothing(arguments, error);
+	if (instances->passed_over.text[0] && instances->count && !device)
+		fprintf(stderr, "xdp-throttle: note: not shown: %s\n", instances->passed_over.text);
 	if (instances->count > 1 && !device)
 		return print_throttles(arguments, instances->items, instances->count, error);
 	result = thr_instance_choose(instances, device, &chosen, error);

@@ -190,8 +190,10 @@ static int match_option(const char *word, const char **ret_value)
 
 static const char *nearest_option(const struct thr_command *command, const char *word)
 {
-	struct thr_suggestion suggestion = {.wanted = word};
+	char name[64];
+	struct thr_suggestion suggestion = {.wanted = name};
 
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
 	for (int option = 0; option < THR_OPTIONS; option++)
 		if (command->options >> option & 1)
 			thr_suggestion_offer(&suggestion, options[option].name);

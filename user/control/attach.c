@@ -64,14 +64,13 @@ static __u32 mode_flag(enum thr_xdp_mode mode)
 	return mode == THR_MODE_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
 }
 
-/* The kernel keeps an interface as it is while a bridge, bond or team over it has
- * a program. */
+/* The kernel keeps an interface as it is while one on top of it has a program. */
 static int fail_stacked(const char *name, int code, struct thr_error *error)
 {
 	return thr_fail(
 		error, code,
-		"%s: the bridge, bond or team that it belongs to has an XDP program: detach "
-		"that one first",
+		"%s: an interface on top of it (bridge, bond, VLAN, macvlan, ...) has an XDP "
+		"program: detach that one first",
 		name);
 }
 
@@ -104,6 +103,14 @@ static int attach_netlink(const struct thr_instance *instance, unsigned int inde
 	return 0;
 }
 
+static bool is_in_place(const struct thr_attachment *attachment)
+{
+	struct thr_occupant occupant;
+
+	return !thr_occupant_find(attachment->index, attachment->name, &occupant, NULL) &&
+	       occupant.program_id == attachment->program_id;
+}
+
 static int detach_netlink(const struct thr_attachment *attachment, struct thr_error *error)
 {
 	AUTO_CLOSE int fd = bpf_prog_get_fd_by_id(attachment->program_id);
@@ -115,8 +122,11 @@ static int detach_netlink(const struct thr_attachment *attachment, struct thr_er
 
 	if (!code)
 		return 0;
-	if (code == EEXIST)
+	if (code == EEXIST && is_in_place(attachment))
 		return fail_stacked(attachment->name, code, error);
+	if (code == EEXIST)
+		return thr_fail(error, code, "%s: another program took its place just now",
+				attachment->name);
 	return thr_fail(error, code, "%s: detaching: %s", attachment->name,
 			code == EPERM ? "this needs root (CAP_NET_ADMIN)" : strerror(code));
 }

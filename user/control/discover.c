@@ -196,6 +196,18 @@ void thr_instances_clear(struct thr_instances *instances)
 	*instances = (struct thr_instances){};
 }
 
+/* Why the program of our name on `device` is not among the instances. */
+static int fail_passed_over(uint32_t id, const char *device, struct thr_error *error)
+{
+	struct thr_instance instance;
+	struct thr_error why;
+
+	if (thr_instance_open(id, &instance, &why))
+		return thr_fail(error, EPROTO, "%s: %s", device, why.text);
+	thr_instance_clear(&instance);
+	return thr_fail(error, EAGAIN, "%s: the throttle was attached just now: try again", device);
+}
+
 static int choose_by_device(const struct thr_instances *instances, const char *device,
 			    struct thr_instance **ret_instance, struct thr_error *error)
 {
@@ -220,7 +232,7 @@ static int choose_by_device(const struct thr_instances *instances, const char *d
 	if (result)
 		return result;
 	if (occupant.ours)
-		return thr_fail(error, EPROTO, "%s", instances->passed_over.text);
+		return fail_passed_over(occupant.ours, device, error);
 	if (occupant.program_id)
 		return thr_fail(error, ENOENT,
 				"%s: the XDP program there is '%s' (id %u), not ours", device,

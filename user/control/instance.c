@@ -162,7 +162,7 @@ static int fail_version(uint32_t id, struct thr_error *error)
 	return thr_fail(
 		error, EPROTO,
 		"program %u (xdp_throttle) is of another version of xdp-throttle: detach it "
-		"with that version, or with 'ip link set dev IF xdp off'",
+		"with that version, or with 'ip link set dev IF xdpdrv off' (xdpgeneric off)",
 		id);
 }
 

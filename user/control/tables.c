@@ -5,8 +5,6 @@
  *
  *   wait until no packet sees the idle slot: who put the other one in force may
  *   have been killed before it did
- *   wait until no packet sees the idle slot: who put the other one in force may
- *   have been killed before it did
  *   clear what an interrupted write left in the idle slot
  *   write ports, services, policies, summary, settings, sources there
  *   store `active`                                  <- the swap
