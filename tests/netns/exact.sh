@@ -71,7 +71,9 @@ test_established_connection_is_not_held_back_with_its_source() {
 	comment "$((bytes / 2000000)) MB/s beside $(number "$(<"$work/flood")" packets) SYNs dropped"
 	expect "bytes received" "$(tail -n 1 "$work/received")" "$bytes"
 	((bytes > 0))
-	expect "SYNs dropped" "$(grown "$before" over_connections)" "$(number "$(<"$work/flood")" packets)"
+	# The ring between the interfaces may lose some of the flood before we see it.
+	expect_within 1 "SYNs dropped" "$(grown "$before" over_connections)" \
+		"$(number "$(<"$work/flood")" packets)"
 	expect "all that was dropped" "$(grown "$before" dropped)" "$(grown "$before" over_connections)"
 	expect "new connections" "$(grown "$before" new_connection)" 0
 	has_grown "$before" established
