@@ -109,10 +109,8 @@ test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS)
 
 # --- tools, demo, bench -----------------------------------------------------
 
-$B/tools/%: $B/scripts/tools/%.o $(USER_OBJ)
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
--include $(wildcard scripts/tools/rules.mk)
+# How the tools are linked is said beside them.
+include scripts/tools/rules.mk
 
 demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
 	@B=$B scripts/demo.sh

@@ -52,14 +52,6 @@ void thr_policy_limits(const struct thr_policy *policy, struct thr_limits *ret_l
 	}
 }
 
-bool thr_limits_any(const struct thr_limits *limits)
-{
-	for (int kind = 0; kind < THR_KINDS; kind++)
-		if (limits->kind[kind].count)
-			return true;
-	return false;
-}
-
 static uint32_t policy_kinds(const struct thr_policy *policy)
 {
 	uint32_t kinds = 0;

@@ -30,9 +30,6 @@ void thr_policy_state(struct thr_policy *policy, const struct thr_limits *limits
 /* The limits that a policy states, as the user wrote them. */
 void thr_policy_limits(const struct thr_policy *policy, struct thr_limits *ret_limits);
 
-/* Whether any kind is limited. */
-bool thr_limits_any(const struct thr_limits *limits);
-
 /* The index of an equal policy, added when there is none; 0 for one that limits
  * nothing. Returns a negative errno with `error` set when the set is full. */
 int thr_policy_set_add(struct thr_policy_set *set, const struct thr_policy *policy,
