@@ -10,7 +10,7 @@ demo="iproute2 util-linux"
 case ${1:-build} in
 build)
 	packages="clang gcc libc6-dev linux-libc-dev pkg-config bpftool libbpf-dev libxdp-dev
-		libelf-dev zlib1g-dev libyaml-dev libjansson-dev"
+		libelf-dev zlib1g-dev libyaml-dev libjansson-dev libc-ares-dev libseccomp-dev"
 	;;
 demo) packages=$demo ;;
 test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86" ;;

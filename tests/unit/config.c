@@ -66,7 +66,7 @@ static void what_is_left_out_has_its_default(void **state)
 	AUTO_CONFIG struct thr_config *config = parse(ROUTE);
 
 	(void)state;
-	assert_int_equal(config->port, 8080);
+	assert_int_equal(config->server.port, 8080);
 	assert_int_equal(config->rate_limit.count, 0);
 	assert_int_equal(config->trusted_proxy_count, 0);
 	assert_false(config->xdp.present);
@@ -263,7 +263,7 @@ static void the_same_file_may_be_written_as_json(void **state)
 		      " \"target\": \"http://a\"}]}");
 
 	(void)state;
-	assert_int_equal(config->port, 81);
+	assert_int_equal(config->server.port, 81);
 }
 
 static void a_byte_order_mark_and_windows_line_ends_are_read(void **state)
@@ -272,7 +272,7 @@ static void a_byte_order_mark_and_windows_line_ends_are_read(void **state)
 		parse("\xef\xbb\xbf%YAML 1.2\r\n---\r\nserver:\r\n  port: 81\r\n" ROUTE "...\r\n");
 
 	(void)state;
-	assert_int_equal(config->port, 81);
+	assert_int_equal(config->server.port, 81);
 }
 
 static void a_trailing_slash_of_a_path_makes_no_difference(void **state)

@@ -43,7 +43,7 @@ static void a_variable_sets_what_the_file_leaves_out(void **state)
 		      "XDP_THROTTLE_STORE_REDIS_URL=rediss://h", "XDP_THROTTLE_LOG_LEVEL=debug");
 
 	(void)state;
-	assert_int_equal(config->port, 9000);
+	assert_int_equal(config->server.port, 9000);
 	assert_string_equal(config->redis_url, "rediss://h");
 	assert_int_equal(config->log_level, THR_LOG_DEBUG);
 }
@@ -54,7 +54,7 @@ static void a_variable_replaces_what_the_file_says(void **state)
 		PARSE("server: {port: nonsense}\n" ROUTE, "XDP_THROTTLE_SERVER_PORT=9000");
 
 	(void)state;
-	assert_int_equal(config->port, 9000);
+	assert_int_equal(config->server.port, 9000);
 }
 
 static void a_variable_makes_the_sections_that_it_needs(void **state)
@@ -86,7 +86,7 @@ static void other_variables_are_passed_over(void **state)
 		      "XDP_THROTTLEX_Y=1", "server.port=1");
 
 	(void)state;
-	assert_int_equal(config->port, 8080);
+	assert_int_equal(config->server.port, 8080);
 }
 
 static void every_scalar_outside_of_lists_can_be_set(void **state)

@@ -15,7 +15,7 @@
 
 /* What zero does not say already. */
 static const struct thr_config defaults = {
-	.port = 8080,
+	.server.port = 8080,
 	.xdp.tables.action = THR_ACTION_ENFORCE,
 	.xdp.tables.v6_source_bits = 64,
 	.log_level = THR_LOG_INFO,

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "core/prefix.h"
 #include "core/rate.h"
 #include "thr_abi.h"
@@ -25,8 +26,6 @@ enum thr_xdp_mode { THR_MODE_AUTO, THR_MODE_NATIVE, THR_MODE_GENERIC, THR_MODE_O
 enum thr_balance { THR_ROUND_ROBIN, THR_LEAST_CONN, THR_CONSISTENT_HASH, THR_RANDOM };
 enum thr_overload { THR_OVERLOAD_DROP, THR_OVERLOAD_PASS, THR_OVERLOAD_CHALLENGE };
 enum thr_backend { THR_BACKEND_MEMORY, THR_BACKEND_REDIS };
-enum thr_log_level { THR_LOG_DEBUG, THR_LOG_INFO, THR_LOG_WARNING, THR_LOG_ERROR };
-enum thr_log_format { THR_LOG_TEXT, THR_LOG_JSON };
 
 /* Limits of the packet layer by enum thr_kind; a count of 0 is no limit. Each
  * other one has a burst and passes thr_rate_check(). */
@@ -79,16 +78,57 @@ struct thr_target {
 	uint16_t port;
 };
 
+/* Active checks of a route's targets. */
+struct thr_health_config {
+	char *path; /* NULL: none */
+	uint64_t interval_ms;
+	uint64_t timeout_ms; /* at most the interval */
+	uint32_t healthy;    /* successes in a row that take a target back */
+	uint32_t unhealthy;  /* failures in a row that set it aside */
+};
+
 struct thr_route_config {
 	char *path;		    /* without a trailing slash, but for "/" itself */
 	struct thr_target *targets; /* at least one */
 	size_t target_count;
 	enum thr_balance balance;
 	struct thr_rate rate_limit; /* count 0: the file's */
+	struct thr_health_config health;
+};
+
+/* Clients' side of the proxy. */
+struct thr_server_config {
+	char *address; /* without brackets; NULL: every one, IPv4 and IPv6 */
+	uint16_t port;
+	uint32_t workers; /* 0: one for each CPU that the process may use */
+	char *user;	  /* whom workers run as when the master is root */
+	bool proxy_protocol;
+	uint64_t max_connections;   /* of all workers together */
+	uint64_t header_timeout_ms; /* for a whole request head */
+	uint64_t idle_timeout_ms;   /* between two requests */
+	uint64_t body_timeout_ms;   /* between two reads of a body, two writes to a client */
+	uint64_t drain_timeout_ms;  /* from SIGTERM to the end */
+	uint64_t max_request_line;  /* bytes */
+	uint64_t max_header_bytes;  /* of the whole head */
+	uint32_t max_headers;
+	uint64_t max_body_bytes; /* 0: no limit */
+};
+
+/* Targets' side of the proxy. */
+struct thr_upstream_config {
+	uint64_t connect_timeout_ms;
+	uint64_t response_timeout_ms; /* from the request to the response's head, and between
+				       * two reads of its body */
+	uint64_t idle_timeout_ms;     /* of a kept-alive connection */
+	uint32_t keepalive;	      /* idle connections kept for a target by each worker */
+	uint32_t retries;	      /* on further targets, of one request */
+	uint32_t max_failures;	      /* in a row that set a target aside; 0: never */
+	uint64_t fail_timeout_ms;     /* for how long */
 };
 
 struct thr_config {
-	uint16_t port;
+	struct thr_server_config server;
+	struct thr_upstream_config upstream;
 	struct thr_rate rate_limit; /* count 0: none */
 	struct thr_route_config *routes;
 	size_t route_count;
@@ -97,6 +137,7 @@ struct thr_config {
 	struct thr_xdp_config xdp;
 	char *api_listen; /* ADDRESS:PORT, an IPv6 address in brackets */
 	enum thr_backend backend;
+	uint64_t max_keys; /* of the memory store */
 	char *redis_url;
 	enum thr_log_level log_level;
 	enum thr_log_format log_format;

@@ -90,7 +90,7 @@ static const struct thr_list route_list = {
 };
 
 static const struct thr_field server_fields[] = {
-	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, SIZED(thr_config, port)},
+	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, SIZED(thr_config, server.port)},
 };
 static const struct thr_section server_section = {"server", FIELDS(server_fields)};
 

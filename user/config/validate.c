@@ -63,14 +63,14 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 	const struct thr_node *server = thr_node_find(file, "server");
 	const struct thr_node *node = api ? thr_node_find(api, "listen") : NULL;
 
-	if (!config->route_count || thr_listen_port(config->api_listen) != config->port)
+	if (!config->route_count || thr_listen_port(config->api_listen) != config->server.port)
 		return 0;
 	if (!node && server)
 		node = thr_node_find(server, "port");
 	return thr_refuse(reader, node ? node : file,
 			  "server.port and api.listen are both on port %u: write two different "
 			  "ports",
-			  config->port);
+			  config->server.port);
 }
 
 int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file, void *into)

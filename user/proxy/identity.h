@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who a client is. The socket's peer, or what a PROXY protocol header names; when
+ * that is a trusted proxy, the nearest address in X-Forwarded-For that is not,
+ * walked from the right. What an untrusted peer writes there counts for nothing.
+ */
+#ifndef THR_IDENTITY_H
+#define THR_IDENTITY_H
+
+#include "config/config.h"
+#include "core/address.h"
+#include "http/http.h"
+#include "store/memory.h"
+
+/* Walk the X-Forwarded-For fields of a request whose peer is trusted. An entry
+ * that is not an address (with or without a port or brackets) ends the walk: the
+ * last good address, at worst the peer, is the client. When all are trusted, the
+ * leftmost is. */
+void thr_identity_find(const struct thr_http_field *fields, size_t count,
+		       const struct thr_address *peer, const struct thr_prefix *trusted,
+		       size_t trusted_count, struct thr_address *ret_client);
+
+/* The key of the client's bucket: its IPv4 address or IPv6 /64, in a scope (the
+ * path of a route, "" for the default). Groups: /24 and /16; /48 and /32. */
+void thr_identity_key(const struct thr_hash_key *secret, const struct thr_address *client,
+		      const char *scope, struct thr_memory_key *ret_key);
+
+#endif

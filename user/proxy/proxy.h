@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The reverse proxy of one worker. Composed by the daemon, which owns what is
+ * shared: listeners, buckets, what is known of targets, counters.
+ *
+ * One thread, all of it driven by the loop.
+ */
+#ifndef THR_PROXY_H
+#define THR_PROXY_H
+
+#include "config/config.h"
+#include "core/loop.h"
+#include "proxy/target.h"
+#include "store/memory.h"
+
+struct thr_proxy;
+
+/* Counters of a worker, in shared memory: written by it alone, read by all. */
+struct thr_proxy_counts {
+	uint64_t connections;	  /* accepted */
+	uint64_t requests;	  /* whose head was complete and well-formed */
+	uint64_t malformed;	  /* answered 400, 414, 417, 431, 501, 505 or closed */
+	uint64_t limited;	  /* answered 429 */
+	uint64_t responses[6];	  /* by first digit of the status; 0: none was sent */
+	uint64_t upstream_errors; /* 502, 503, 504 */
+	uint64_t retries;
+	uint64_t open_connections; /* now */
+} __attribute__((aligned(128)));
+
+struct thr_proxy_parts {
+	struct thr_loop *loop;
+	struct thr_memory *buckets;
+	struct thr_proxy_counts *counts;
+	unsigned int worker; /* from 0 */
+	unsigned int workers;
+};
+
+/* Returns 0 or a negative errno with `error` filled. The parts outlive it. */
+int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_proxy,
+		  struct thr_error *error);
+
+/*
+ * Serve by `config` and `targets` (mapped, of that configuration) from the next
+ * request on; requests in flight end by what they began with. On success the
+ * proxy owns `config`, and unmaps `targets` when nothing uses them any more; on
+ * failure nothing changed.
+ */
+int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
+			struct thr_targets *targets, struct thr_error *error);
+
+/* Accept from `fd`, a listening socket that does not block, for the worker `slot`:
+ * this one's own, or one that is down. The proxy owns the descriptor. Returns 0 or
+ * a negative errno. */
+int thr_proxy_listen(struct thr_proxy *proxy, unsigned int slot, int fd);
+void thr_proxy_unlisten(struct thr_proxy *proxy, unsigned int slot);
+
+/* Accept no more, close connections that wait for a request, and others after the
+ * request they are in. */
+void thr_proxy_drain(struct thr_proxy *proxy);
+
+/* Connections that are open. */
+size_t thr_proxy_busy(const struct thr_proxy *proxy);
+
+/* Closes what is open. NULL-safe. */
+void thr_proxy_free(struct thr_proxy *proxy);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Token buckets by key, in memory that every worker maps: bounded, lock-free, and
+ * never reset but by being full again.
+ *
+ * A bucket is thr_bucket.h's number beside a 64-bit tag, in a table of fixed size.
+ * A key may live in any of 16 cells in a row, four cache lines. What makes room
+ * is a bucket that has filled up: forgetting it loses nothing. When all 16 hold
+ * buckets in use, the key shares one bucket with the others of its group (the
+ * prefix of an address) in a smaller table of the same kind, then with all that
+ * share its second group; when there is no room there either, the taking is
+ * refused. It never grows and never lets anything pass unlimited.
+ *
+ * A process that dies at any instruction leaves nothing locked and at most a
+ * cell that is claimed again later.
+ */
+#ifndef THR_MEMORY_H
+#define THR_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/hash.h"
+#include "core/rate.h"
+#include "http/limits.h"
+
+struct thr_memory;
+
+/* A limit in the units of thr_bucket.h. */
+struct thr_limit {
+	uint64_t interval; /* of a token, 2^-20 ns */
+	uint64_t burst;
+	uint64_t window; /* ticks in which a whole burst comes back */
+	uint32_t per_s;	 /* as it was written */
+	uint64_t count;
+};
+
+/* `rate` has passed thr_rate_check(). */
+struct thr_limit thr_limit_of(const struct thr_rate *rate);
+
+/* A key and the groups that it may have to share with, all hashed with the
+ * scope, so that one client's buckets of two limits are different keys. */
+struct thr_memory_key {
+	struct thr_hash key;
+	struct thr_hash group[2]; /* the closer one first */
+};
+
+enum thr_memory_place {
+	THR_PLACE_OWN,
+	THR_PLACE_GROUP,  /* the table was full: shared with the first group */
+	THR_PLACE_GROUP2, /* with the second */
+	THR_PLACE_NONE,	  /* refused without a bucket */
+};
+
+struct thr_memory_counts {
+	uint64_t own, group, group2, none; /* takings by place since the start */
+};
+
+/* Map a table with room for `max_keys` (at least 1) keys in use, in shared memory
+ * that processes forked from now on have too. 16 bytes a cell, touched as used.
+ * Returns 0 or a negative errno. */
+int thr_memory_new(uint64_t max_keys, struct thr_memory **ret_memory);
+
+/* Unmaps it in this process. NULL-safe. */
+void thr_memory_free(struct thr_memory *memory);
+
+/* The secret that keys are to be hashed with; the same in every process. */
+const struct thr_hash_key *thr_memory_hash_key(const struct thr_memory *memory);
+
+/*
+ * Take `cost` tokens (0: look only) at `now_ns` (monotonic). All or nothing; a
+ * cost over the burst never conforms: retry_ns is then UINT64_MAX. Exact across
+ * threads and processes: in any span of time no more conforms than the limit
+ * grants. *ret_standing is always filled. Returns the place.
+ */
+enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct thr_memory_key *key,
+				      const struct thr_limit *limit, uint64_t cost, uint64_t now_ns,
+				      struct thr_standing *ret_standing);
+
+/* Cells in all, and counts over all processes. */
+uint64_t thr_memory_cells(const struct thr_memory *memory);
+void thr_memory_count(const struct thr_memory *memory, struct thr_memory_counts *ret_counts);
+
+#endif
