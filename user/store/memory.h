@@ -28,7 +28,7 @@
 struct thr_memory;
 
 /* A limit in the units of thr_bucket.h. */
-struct thr_limit {
+struct thr_store_limit {
 	uint64_t interval; /* of a token, 2^-20 ns */
 	uint64_t burst;
 	uint64_t window; /* ticks in which a whole burst comes back */
@@ -37,7 +37,7 @@ struct thr_limit {
 };
 
 /* `rate` has passed thr_rate_check(). */
-struct thr_limit thr_limit_of(const struct thr_rate *rate);
+struct thr_store_limit thr_store_limit_of(const struct thr_rate *rate);
 
 /* A key and the groups that it may have to share with, all hashed with the
  * scope, so that one client's buckets of two limits are different keys. */
@@ -75,8 +75,8 @@ const struct thr_hash_key *thr_memory_hash_key(const struct thr_memory *memory);
  * grants. *ret_standing is always filled. Returns the place.
  */
 enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct thr_memory_key *key,
-				      const struct thr_limit *limit, uint64_t cost, uint64_t now_ns,
-				      struct thr_standing *ret_standing);
+				      const struct thr_store_limit *limit, uint64_t cost,
+				      uint64_t now_ns, struct thr_standing *ret_standing);
 
 /* Cells in all, and counts over all processes. */
 uint64_t thr_memory_cells(const struct thr_memory *memory);
