@@ -43,7 +43,7 @@ TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all demo test check bench bench-packet fuzz install uninstall clean help
+.PHONY: all demo test check bench bench-packet bench-http fuzz install uninstall clean help
 .DEFAULT_GOAL := all
 
 all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
@@ -115,9 +115,11 @@ include scripts/tools/rules.mk
 demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
 	@B=$B scripts/demo.sh
 
-bench: bench-packet ## every bench
+bench: bench-packet bench-http ## every bench
 bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root; QUICK=1)
 	@B=$B scripts/bench/packet.sh $(if $(QUICK),--quick)
+bench-http: $B/.deps-bench all $(TOOLS) ## CPU a proxied request beside nginx, HAProxy and a bare relay (root; QUICK=1)
+	@B=$B scripts/bench/http.sh $(if $(QUICK),--quick)
 
 # --- housekeeping -----------------------------------------------------------
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# A SYN flood is dropped at the interface while a real client keeps working.
-# Run by `make demo`, as root; takes twenty seconds and leaves nothing.
+# A SYN flood is dropped at the interface while a real client keeps working; then
+# a client that asks for too much gets 429s from the proxy while another is served.
+# Run by `make demo`, as root; takes thirty-five seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |
@@ -10,11 +11,15 @@
 #                                                |      | xdp-throttle: one   |
 #   +-- attacker --------+                       |      | program, one set of |
 #   |  flood     eth-a --|-- 10.77.2.0/24 (veth) |      | buckets             |
-#   +--------------------+                   `---|-- to-attacker              |
-#    sources 198.18.0.0/15                       +----------------------------+
+#   |  probe, too fast   |                   `---|-- to-attacker              |
+#   +--------------------+                       |                            |
+#    sources 198.18.0.0/15,                      |  xdp-throttle run :8080    |
+#    10.77.2.2                                   |     /    -> backend :8001  |
+#                                                |     /api -> backend :8002  |
+#                                                +----------------------------+
 #
 # Three network namespaces of its own; nothing outside them is touched. The
-# client opens a new TCP connection for every request, so it needs what the
+# clients open a new TCP connection for every request, so they need what the
 # flood tries to use up. Exits with 1 when anything shown does not hold.
 set -euo pipefail
 
@@ -110,10 +115,24 @@ start_flood() {
 	pids+=($!)
 }
 
-# Wait for the end of the flood that was started last.
-join_flood() {
-	wait "${pids[-1]}" || die "the flood failed"
-	unset 'pids[-1]'
+# join WHAT [PID]: wait for the end of what was started last, or of PID.
+join() {
+	local pid=${2:-${pids[-1]}} index
+	wait "$pid" || die "$1 failed"
+	for index in "${!pids[@]}"; do
+		[[ ${pids[index]} != "$pid" ]] || unset "pids[index]"
+	done
+}
+
+# wait_until TEXT COMMAND...: for at most five seconds.
+wait_until() {
+	local text=$1
+	shift
+	for _ in {1..100}; do
+		! "$@" || return 0
+		sleep 0.05
+	done
+	die "$text"
 }
 
 row() { printf '  %-22s %11s %11s %9s %11s %11s %8s %8s %6s\n' "$@"; }
@@ -144,27 +163,16 @@ make_topology() {
 start_httpd() {
 	nsenter --net="/run/netns/$SERVER" "$B/tools/httpd" --address 0.0.0.0 --port 80 --seconds 60 >"$work/httpd" &
 	pids+=($!)
-	for _ in {1..100}; do
-		if [[ -s $work/httpd ]]; then
-			return
-		fi
-		sleep 0.05
-	done
-	die "the demo's web server did not start"
+	wait_until "the demo's web server did not start" test -s "$work/httpd"
 }
 
 # --- the phases --------------------------------------------------------------
 
+has_dropped() { (($(grown "$1" "$(status)" over_connections) > 0)); }
+
 # Until the server has begun to drop: BEFORE is a status from before the flood.
 wait_for_drops() {
-	local before=$1
-	for _ in {1..100}; do
-		if (($(grown "$before" "$(status)" over_connections) > 0)); then
-			return
-		fi
-		sleep 0.05
-	done
-	die "the flood did not start"
+	wait_until "the flood did not start" has_dropped "$1"
 }
 
 client_alone() {
@@ -183,7 +191,7 @@ client_beside() {
 	start_flood --seconds 5 "$@"
 	wait_for_drops "$before"
 	client=$(probe --seconds 4)
-	join_flood
+	join "the flood"
 	after=$(status)
 
 	sent=$(number "$(<"$work/flood")" packets)
@@ -232,7 +240,7 @@ change_limit_live() {
 	after=$(measure_admitted)
 	echo "  admitted under the limit of $LIMIT_AFTER/s:  $after a second"
 	kill -TERM "${pids[-1]}"
-	join_flood
+	join "the flood"
 	claim "live change: $before admitted a second is the limit of $LIMIT_BEFORE, to 5 %" \
 		within_5_percent "$before" "$LIMIT_BEFORE"
 	claim "live change: $after admitted a second is the limit of $LIMIT_AFTER, to 5 %" \
@@ -254,10 +262,13 @@ program_is_gone() {
 	return 1
 }
 
+# shellcheck source=scripts/demo/http.sh
+. "$(dirname "${BASH_SOURCE[0]}")/demo/http.sh"
+
 # --- the demo ----------------------------------------------------------------
 
 [[ $(id -u) -eq 0 ]] || die "the demo needs root: it makes network namespaces and loads BPF"
-for tool in ip nsenter awk; do
+for tool in ip nsenter awk curl; do
 	command -v "$tool" >/dev/null || die "$tool is missing: run scripts/install-deps.sh"
 done
 trap cleanup EXIT
@@ -282,11 +293,17 @@ client_beside "flood of 4096 sources" --sources 4096
 say "3. A limit changed while a flood from $SOURCE runs (7 s)"
 change_limit_live
 
-say "4. What was counted"
+say "4. HTTP: two prefixes to two backends, and a greedy client beside a steady one (9 s)"
+start_http
+prefixes_have_their_backends
+clients_and_a_reload
+stop_proxy
+
+say "5. What was counted"
 throttle status
 program=$(number "$(status)" program_id)
 
-say "5. Detached"
+say "6. Detached"
 for dev in to-client to-attacker; do
 	throttle detach --dev "$dev"
 done

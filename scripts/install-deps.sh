@@ -6,7 +6,7 @@
 #   scripts/install-deps.sh build|demo|test|check|bench
 set -euo pipefail
 
-demo="iproute2 util-linux"
+demo="iproute2 util-linux curl"
 case ${1:-build} in
 build)
 	packages="clang gcc libc6-dev linux-libc-dev pkg-config bpftool libbpf-dev libxdp-dev
@@ -15,7 +15,7 @@ build)
 demo) packages=$demo ;;
 test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86" ;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
-bench) packages="$demo nftables iptables ethtool" ;;
+bench) packages="$demo nftables iptables ethtool nginx-light haproxy wrk slowhttptest" ;;
 *)
 	echo "usage: $0 build|demo|test|check|bench" >&2
 	exit 2
@@ -39,11 +39,13 @@ for package in $packages; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
+# The services of what is installed are not started: RUNLEVEL=1 says to their
+# packages that this is not the time.
 install=(apt-get install -y --no-install-recommends "${missing[@]}")
 if [ "$(id -u)" = 0 ]; then
-	run=(env DEBIAN_FRONTEND=noninteractive)
+	run=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-	run=(sudo env DEBIAN_FRONTEND=noninteractive)
+	run=(sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
 else
 	echo "These packages are missing, and installing them needs root. Run:" >&2
 	echo "  sudo ${install[*]}" >&2

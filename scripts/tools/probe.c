@@ -6,7 +6,8 @@
  *   probe --address 10.0.0.1 --port 80 --rate 50 --seconds 3
  *
  * Anything but a 200 within the timeout is a failure, and counts with the
- * timeout as its latency: what was lost must not make the rest look fast. One
+ * timeout as its latency: what was lost must not make the rest look fast. How many
+ * of the failures were a 429, a refusal by a limit, is said besides. One
  * request is under way at a time; after a late answer the next starts at once,
  * until the pace is made up.
  */
@@ -107,8 +108,17 @@ static bool wait_for(int fd, short events, uint64_t deadline_ns)
 	return poll(&poll_fd, 1, (int)((deadline_ns - now) / TOOL_NS_PER_MS) + 1) == 1;
 }
 
-/* Connect, ask and read to the end; whether the answer was a 200. */
-static bool request(const struct options *options, uint64_t deadline_ns)
+/* What the connection that is over had to say. */
+static int status_of(const char *answer, size_t size)
+{
+	if (size > 12 && !memcmp(answer, "HTTP/1.1 200", 12))
+		return 200;
+	return size > 12 && !memcmp(answer, "HTTP/1.1 429", 12) ? 429 : 0;
+}
+
+/* Connect, ask and read to the end. Returns the status of the answer, 0 when it
+ * was not whole or is neither 200 nor 429. */
+static int request(const struct options *options, uint64_t deadline_ns)
 {
 	static const char text[] = "GET / HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n";
 	int fd AUTO_CLOSE = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -119,44 +129,50 @@ static bool request(const struct options *options, uint64_t deadline_ns)
 		tool_die("cannot make a socket: %s", strerror(errno));
 	if (connect(fd, (const struct sockaddr *)&options->server, sizeof(options->server)) &&
 	    errno != EINPROGRESS)
-		return false;
+		return 0;
 	if (!wait_for(fd, POLLOUT, deadline_ns) ||
 	    send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL) != sizeof(text) - 1)
-		return false;
+		return 0;
 	while (size < sizeof(answer) && wait_for(fd, POLLIN, deadline_ns)) {
 		ssize_t got = recv(fd, answer + size, sizeof(answer) - size, 0);
 
 		if (got < 0)
-			return false;
+			return 0;
 		if (!got)
-			return size > 12 && !memcmp(answer, "HTTP/1.1 200", 12);
+			return status_of(answer, size);
 		size += (size_t)got;
 	}
-	return false;
+	return 0;
 }
+
+struct counts {
+	size_t failures;
+	size_t limited; /* of them: answered 429 */
+};
 
 /* Make the requests. Returns how many were made, with the latency of each in
  * `latencies` and the failures counted; the one that the end of the time cuts
  * short is no request. */
-static size_t run(const struct options *options, uint64_t *latencies, size_t *ret_failures)
+static size_t run(const struct options *options, uint64_t *latencies, struct counts *ret_counts)
 {
 	uint64_t start = tool_now_ns();
 	size_t made = 0;
 
-	*ret_failures = 0;
+	*ret_counts = (struct counts){0};
 	while (made < options->count) {
 		uint64_t began;
-		bool ok;
+		int status;
 
 		tool_sleep_until(start + made * TOOL_NS_PER_S / options->rate);
 		if (tool_stopped)
 			break;
 		began = tool_now_ns();
-		ok = request(options, began + options->timeout_ns);
-		if (!ok && tool_stopped)
+		status = request(options, began + options->timeout_ns);
+		if (!status && tool_stopped)
 			break;
-		latencies[made++] = ok ? tool_now_ns() - began : options->timeout_ns;
-		*ret_failures += !ok;
+		latencies[made++] = status == 200 ? tool_now_ns() - began : options->timeout_ns;
+		ret_counts->failures += status != 200;
+		ret_counts->limited += status == 429;
 	}
 	return made;
 }
@@ -179,7 +195,8 @@ int main(int argc, char **argv)
 		.timeout_ns = TOOL_NS_PER_S,
 	};
 	uint64_t *latencies AUTO_FREE = NULL;
-	size_t made, failures;
+	struct counts counts;
+	size_t made;
 
 	options.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	parse_options(argc, argv, &options);
@@ -187,13 +204,15 @@ int main(int argc, char **argv)
 	if (!latencies)
 		tool_die("out of memory");
 	tool_stop_after(options.duration_ns);
-	made = run(&options, latencies, &failures);
+	made = run(&options, latencies, &counts);
 	if (!made)
 		tool_die("stopped before the first answer");
 	qsort(latencies, made, sizeof(*latencies), tool_compare_u64);
 	printf(options.json
-		       ? "{\"requests\":%zu,\"failures\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n"
-		       : "%zu requests, %zu failures, p50 %.3f ms, p99 %.3f ms\n",
-	       made, failures, percentile(latencies, made, 50), percentile(latencies, made, 99));
+		       ? "{\"requests\":%zu,\"failures\":%zu,\"limited\":%zu,"
+			 "\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n"
+		       : "%zu requests, %zu failures (%zu limited), p50 %.3f ms, p99 %.3f ms\n",
+	       made, counts.failures, counts.limited, percentile(latencies, made, 50),
+	       percentile(latencies, made, 99));
 	return 0;
 }

@@ -8,7 +8,7 @@ $B/scripts/tools/flood.o: $B/tools/flood.skel.h
 $B/scripts/tools/testrun.o: $B/tools/testrun.skel.h
 
 $B/tools/testrun: $(USER_OBJ)
-$(patsubst %,$B/tools/%,flood httpd probe testrun): $B/tools/%: $B/scripts/tools/%.o $(TOOL_LIB)
+$(patsubst %,$B/tools/%,backend flood httpd idle probe relay testrun): $B/tools/%: $B/scripts/tools/%.o $(TOOL_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "core/duration.h"
 
 #define NAME "fuzz.yaml"
 #define VARIABLES_MAX 4
@@ -112,6 +113,45 @@ static void check_xdp(const struct thr_xdp_config *xdp)
 	check_sources(&xdp->tables);
 }
 
+static void check_duration(uint64_t ms)
+{
+	HOLDS(ms >= 1 && ms <= THR_DURATION_MAX_MS);
+}
+
+static void check_server(const struct thr_server_config *server)
+{
+	HOLDS(server->port && server->workers <= 256 && *server->user);
+	HOLDS(!server->address || *server->address);
+	HOLDS(server->max_connections >= 1);
+	check_duration(server->header_timeout_ms);
+	check_duration(server->idle_timeout_ms);
+	check_duration(server->body_timeout_ms);
+	check_duration(server->drain_timeout_ms);
+	HOLDS(server->max_request_line <= server->max_header_bytes);
+	HOLDS(server->max_header_bytes <= THR_HEADER_BYTES_MAX);
+	HOLDS(server->max_headers >= 1 && server->max_headers <= THR_HEADERS_MAX);
+}
+
+static void check_upstream(const struct thr_upstream_config *upstream)
+{
+	check_duration(upstream->connect_timeout_ms);
+	check_duration(upstream->response_timeout_ms);
+	check_duration(upstream->idle_timeout_ms);
+	check_duration(upstream->fail_timeout_ms);
+	HOLDS(upstream->retries <= 7);
+}
+
+static void check_health(const struct thr_health_config *health)
+{
+	if (!health->path)
+		return;
+	HOLDS(health->path[0] == '/' && !strpbrk(health->path, " #\n"));
+	check_duration(health->interval_ms);
+	check_duration(health->timeout_ms);
+	HOLDS(health->timeout_ms <= health->interval_ms);
+	HOLDS(health->healthy && health->unhealthy);
+}
+
 static void check_routes(const struct thr_config *config)
 {
 	for (size_t i = 0; i < config->route_count; i++) {
@@ -128,13 +168,16 @@ static void check_routes(const struct thr_config *config)
 			HOLDS(*route->targets[j].host && route->targets[j].port);
 		check_rate(&route->rate_limit);
 		HOLDS(route->balance <= THR_RANDOM);
+		check_health(&route->health);
 	}
 }
 
 static void check_config(const struct thr_config *config)
 {
 	HOLDS(config->route_count || config->xdp.present);
-	HOLDS(config->port);
+	check_server(&config->server);
+	check_upstream(&config->upstream);
+	HOLDS(config->max_keys >= 1);
 	HOLDS(config->api_listen && strrchr(config->api_listen, ':'));
 	HOLDS(config->redis_url && strncasecmp(config->redis_url, "redis", 5) == 0);
 	HOLDS(config->backend <= THR_BACKEND_REDIS);

@@ -229,7 +229,7 @@ every_refusal() {
 	refuse misspelt_option 2 'unknown option --conections: did you mean --connections\?' \
 		limit set 10.0.0.0/8 --conections 5/s
 	refuse misspelt_command 2 'unknown command aply: did you mean apply\?' aply -c "$d/good.yaml"
-	refuse run_is_not_there_yet 2 'not part of this version: run' run -c "$d/good.yaml"
+	refuse run_without_its_file 1 'missing\.yaml: cannot be read' run -c "$d/missing.yaml"
 	refuse limit_with_a_rate_too_large 1 'write a rate of at most' \
 		limit set 10.0.0.0/8 --connections 99999999999999/s
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a configuration comes to: defaults, the shipped examples, files that are
- * written in unusual but right ways. What is refused is in config_syntax.c,
- * config_http.c and config_packet.c; the environment in config_environment.c.
+ * What a configuration comes to: defaults, and files that are written in
+ * unusual but right ways. The shipped files are in config_examples.c; the numbers
+ * of the proxy in config_server.c; what is refused in config_syntax.c, config_http.c
+ * and config_packet.c; the environment in config_environment.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include <unistd.h>
 
 #include "config/config.h"
-#include "config/schema.h"
 #include "core/cleanup.h"
 #include "support/run.h"
 
@@ -34,29 +34,11 @@ static struct thr_config *parse(const char *text)
 	return config;
 }
 
-static struct thr_config *load(const char *path)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_load(path, NULL, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
-
 static void assert_rate(const struct thr_rate *rate, uint64_t count, uint32_t per_s, uint64_t burst)
 {
 	assert_int_equal(rate->count, count);
 	assert_int_equal(rate->per_s, per_s);
 	assert_int_equal(rate->burst, burst);
-}
-
-static void assert_prefix(const struct thr_prefix *prefix, const char *expected)
-{
-	char text[THR_PREFIX_TEXT];
-
-	thr_prefix_format(prefix, text);
-	assert_string_equal(text, expected);
 }
 
 /* --- defaults --- */
@@ -150,108 +132,6 @@ static void burst_is_of_connections_where_they_are_limited(void **state)
 	(void)state;
 	assert_rate(&config->xdp.tables.per_source.kind[THR_CONNECTIONS], 6, 60, 3);
 	assert_rate(&config->xdp.tables.per_source.kind[THR_PACKETS], 5, 1, 5);
-}
-
-/* --- the shipped files --- */
-
-static void the_minimal_example_loads(void **state)
-{
-	AUTO_CONFIG struct thr_config *config = load("configs/minimal.yaml");
-
-	(void)state;
-	assert_int_equal(config->route_count, 1);
-	assert_rate(&config->rate_limit, 50, 1, 100);
-	assert_false(config->xdp.present);
-}
-
-static void the_example_of_http_is_read_as_written(void **state)
-{
-	AUTO_CONFIG struct thr_config *config = load("configs/xdp-throttle.yaml");
-	const struct thr_route_config *v2 = &config->routes[1];
-
-	(void)state;
-	assert_int_equal(config->route_count, 2);
-	assert_string_equal(config->routes[0].path, "/api");
-	assert_string_equal(v2->path, "/api/v2");
-	assert_int_equal(v2->target_count, 2);
-	assert_string_equal(v2->targets[0].host, "127.0.0.1");
-	assert_int_equal(v2->targets[0].port, 9000);
-	assert_string_equal(v2->targets[1].host, "::1");
-	assert_int_equal(v2->targets[1].port, 9001);
-	assert_int_equal(v2->balance, THR_LEAST_CONN);
-	assert_rate(&v2->rate_limit, 300, 60, 10);
-	assert_int_equal(config->trusted_proxy_count, 2);
-	assert_prefix(&config->trusted_proxies[0], "10.0.0.0/8");
-}
-
-static void the_example_of_services_is_read_as_written(void **state)
-{
-	AUTO_CONFIG struct thr_config *config = load("configs/xdp-throttle.yaml");
-	const struct thr_service_config *web = &config->xdp.tables.services[0];
-
-	(void)state;
-	assert_int_equal(config->xdp.interface_count, 1);
-	assert_string_equal(config->xdp.interfaces[0], "eth0");
-	assert_int_equal(config->xdp.tables.service_count, 2);
-	assert_string_equal(web->name, "web");
-	assert_int_equal(web->port_count, 3);
-	assert_int_equal(web->ports[2], 8080);
-	assert_rate(&web->per_source.kind[THR_CONNECTIONS], 50, 1, 100);
-	assert_rate(&web->per_prefix.kind[THR_CONNECTIONS], 500, 1, 1000);
-	assert_int_equal(web->prefix_v4, 24);
-	assert_int_equal(web->prefix_v6, 48);
-	assert_rate(&web->new_sources, 5000, 1, 10000);
-	assert_int_equal(web->on_overload, THR_OVERLOAD_CHALLENGE);
-	assert_int_equal(web[1].on_overload, THR_OVERLOAD_DROP);
-	assert_int_equal(web[1].new_sources.count, 0);
-}
-
-static void the_example_of_sources_is_read_as_written(void **state)
-{
-	AUTO_CONFIG struct thr_config *config = load("configs/xdp-throttle.yaml");
-	const struct thr_source_config *source = config->xdp.tables.sources;
-
-	(void)state;
-	assert_int_equal(config->xdp.tables.source_count, 6);
-	assert_prefix(&source[0].prefix, "127.0.0.0/8");
-	assert_int_equal(source[0].action, THR_SOURCE_ALLOW);
-	assert_prefix(&source[1].prefix, "192.0.2.0/24");
-	assert_int_equal(source[1].action, THR_SOURCE_LIMIT);
-	assert_true(source[1].shared);
-	assert_rate(&source[1].limits.kind[THR_CONNECTIONS], 300, 1, 600);
-	assert_prefix(&source[2].prefix, "192.0.2.7/32");
-	assert_prefix(&source[3].prefix, "198.51.100.0/24");
-	assert_int_equal(source[3].action, THR_SOURCE_DENY);
-	assert_false(source[4].shared);
-	assert_prefix(&source[5].prefix, "2001:db8::/32");
-	assert_rate(&source[5].limits.kind[THR_PACKETS], 600000, 60, 20000);
-}
-
-static void assert_keys_are_explained(const char *manual, const struct thr_section *section)
-{
-	for (size_t i = 0; i < section->field_count; i++) {
-		const struct thr_field *field = &section->fields[i];
-		char key[64];
-
-		snprintf(key, sizeof(key), "%s:", field->key);
-		if (!strstr(manual, key) && !(field->rival && strstr(manual, field->key)))
-			fail_msg("configs/xdp-throttle.yaml does not explain %s", field->key);
-		if (field->type == THR_TYPE_MAP)
-			assert_keys_are_explained(manual, field->section);
-		if (field->type == THR_TYPE_LIST && field->list->item->section)
-			assert_keys_are_explained(manual, field->list->item->section);
-	}
-}
-
-static void the_example_has_every_key_of_the_schema(void **state)
-{
-	AUTO_FCLOSE FILE *file = fopen("configs/xdp-throttle.yaml", "re");
-	static char manual[1 << 16];
-
-	(void)state;
-	assert_non_null(file);
-	manual[fread(manual, 1, sizeof(manual) - 1, file)] = '\0';
-	assert_keys_are_explained(manual, &thr_schema);
 }
 
 /* --- unusual, but right --- */
@@ -405,11 +285,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_default_burst_of_bytes_lets_a_frame_pass),
 		cmocka_unit_test(burst_is_of_the_only_kind_that_is_limited),
 		cmocka_unit_test(burst_is_of_connections_where_they_are_limited),
-		cmocka_unit_test(the_minimal_example_loads),
-		cmocka_unit_test(the_example_of_http_is_read_as_written),
-		cmocka_unit_test(the_example_of_services_is_read_as_written),
-		cmocka_unit_test(the_example_of_sources_is_read_as_written),
-		cmocka_unit_test(the_example_has_every_key_of_the_schema),
 		cmocka_unit_test(the_same_file_may_be_written_as_json),
 		cmocka_unit_test(a_byte_order_mark_and_windows_line_ends_are_read),
 		cmocka_unit_test(a_trailing_slash_of_a_path_makes_no_difference),

@@ -48,6 +48,20 @@ static void a_variable_sets_what_the_file_leaves_out(void **state)
 	assert_int_equal(config->log_level, THR_LOG_DEBUG);
 }
 
+static void a_variable_is_of_the_same_types_as_the_file(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("server: {idle_timeout: 5s}\n" ROUTE, "XDP_THROTTLE_SERVER_IDLE_TIMEOUT=90",
+		      "XDP_THROTTLE_SERVER_MAX_BODY_BYTES=2M", "XDP_THROTTLE_UPSTREAM_RETRIES=3",
+		      "XDP_THROTTLE_STORE_MEMORY_MAX_KEYS=10k");
+
+	(void)state;
+	assert_int_equal(config->server.idle_timeout_ms, 90000);
+	assert_int_equal(config->server.max_body_bytes, 2000000);
+	assert_int_equal(config->upstream.retries, 3);
+	assert_int_equal(config->max_keys, 10000);
+}
+
 static void a_variable_replaces_what_the_file_says(void **state)
 {
 	AUTO_CONFIG struct thr_config *config =
@@ -92,7 +106,27 @@ static void other_variables_are_passed_over(void **state)
 static void every_scalar_outside_of_lists_can_be_set(void **state)
 {
 	static const char *const names[] = {
+		"XDP_THROTTLE_SERVER_ADDRESS=::1",
 		"XDP_THROTTLE_SERVER_PORT=1",
+		"XDP_THROTTLE_SERVER_WORKERS=1",
+		"XDP_THROTTLE_SERVER_USER=www-data",
+		"XDP_THROTTLE_SERVER_PROXY_PROTOCOL=true",
+		"XDP_THROTTLE_SERVER_MAX_CONNECTIONS=10k",
+		"XDP_THROTTLE_SERVER_HEADER_TIMEOUT=5s",
+		"XDP_THROTTLE_SERVER_IDLE_TIMEOUT=5s",
+		"XDP_THROTTLE_SERVER_BODY_TIMEOUT=5s",
+		"XDP_THROTTLE_SERVER_DRAIN_TIMEOUT=5s",
+		"XDP_THROTTLE_SERVER_MAX_REQUEST_LINE=4k",
+		"XDP_THROTTLE_SERVER_MAX_HEADER_BYTES=32k",
+		"XDP_THROTTLE_SERVER_MAX_HEADERS=50",
+		"XDP_THROTTLE_SERVER_MAX_BODY_BYTES=1M",
+		"XDP_THROTTLE_UPSTREAM_CONNECT_TIMEOUT=500ms",
+		"XDP_THROTTLE_UPSTREAM_RESPONSE_TIMEOUT=5m",
+		"XDP_THROTTLE_UPSTREAM_IDLE_TIMEOUT=5s",
+		"XDP_THROTTLE_UPSTREAM_KEEPALIVE=0",
+		"XDP_THROTTLE_UPSTREAM_RETRIES=0",
+		"XDP_THROTTLE_UPSTREAM_MAX_FAILURES=0",
+		"XDP_THROTTLE_UPSTREAM_FAIL_TIMEOUT=1h",
 		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND=1",
 		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
 		"XDP_THROTTLE_XDP_MODE=native",
@@ -108,6 +142,7 @@ static void every_scalar_outside_of_lists_can_be_set(void **state)
 		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_MINUTE=1",
 		"XDP_THROTTLE_API_LISTEN=[::1]:81",
 		"XDP_THROTTLE_STORE_BACKEND=redis",
+		"XDP_THROTTLE_STORE_MEMORY_MAX_KEYS=10M",
 		"XDP_THROTTLE_STORE_REDIS_URL=redis://h",
 		"XDP_THROTTLE_LOG_LEVEL=error",
 		"XDP_THROTTLE_LOG_FORMAT=json",
@@ -156,6 +191,7 @@ static void refused(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_variable_sets_what_the_file_leaves_out),
+	cmocka_unit_test(a_variable_is_of_the_same_types_as_the_file),
 	cmocka_unit_test(a_variable_replaces_what_the_file_says),
 	cmocka_unit_test(a_variable_makes_the_sections_that_it_needs),
 	cmocka_unit_test(a_rate_per_minute_replaces_the_files_rate_per_second),
@@ -178,6 +214,14 @@ static const struct CMUnitTest tests[] = {
 	REFUSES("a_wrong_value", ROUTE, VARIABLES("XDP_THROTTLE_SERVER_PORT=http"),
 		"XDP_THROTTLE_SERVER_PORT: server: port is 'http': write a whole number from 1 to "
 		"65535"),
+	REFUSES("a_wrong_duration", ROUTE, VARIABLES("XDP_THROTTLE_UPSTREAM_CONNECT_TIMEOUT=0"),
+		"XDP_THROTTLE_UPSTREAM_CONNECT_TIMEOUT: upstream: connect_timeout is '0': write a "
+		"duration from 1ms to 24h, such as 500ms, 10s or 5m"),
+	REFUSES("a_request_line_that_does_not_fit_the_files_head",
+		"server: {max_header_bytes: 2k}\n" ROUTE,
+		VARIABLES("XDP_THROTTLE_SERVER_MAX_REQUEST_LINE=4k"),
+		"XDP_THROTTLE_SERVER_MAX_REQUEST_LINE: server: max_request_line of 4000 is above "
+		"max_header_bytes of 2000, of which it is a part: write at most that"),
 	REFUSES("an_empty_value", ROUTE, VARIABLES("XDP_THROTTLE_LOG_LEVEL="),
 		"XDP_THROTTLE_LOG_LEVEL: log: level is empty: write a value, or leave it out"),
 	REFUSES("a_burst_that_does_not_fit_the_files_rate",

@@ -44,9 +44,9 @@ static const struct CMUnitTest tests[] = {
 		"routes: [{path: /, target: http://a}]\n",
 		"1:1: unknown key 'serverr': did you mean 'server'?"),
 	REFUSES("an_unknown_key_with_nothing_near",
-		"server:\n"
-		"  listen: 80\n",
-		"2:3: server: unknown key 'listen': write one of: port"),
+		"log:\n"
+		"  colour: red\n",
+		"2:3: log: unknown key 'colour': write one of: level, format"),
 	REFUSES("an_unknown_key_near_another",
 		"server:\n"
 		"  prot: 80\n",
@@ -54,8 +54,8 @@ static const struct CMUnitTest tests[] = {
 	REFUSES("a_merge_key",
 		"<<: {}\n"
 		"routes: [{path: /, target: http://a}]\n",
-		"1:1: unknown key '<<': write one of: server, rate_limit, routes, trusted_proxies, "
-		"xdp, api, store, log"),
+		"1:1: unknown key '<<': write one of: server, upstream, rate_limit, routes, "
+		"trusted_proxies, xdp, api, store, log"),
 	REFUSES("a_duplicate_key",
 		"server:\n"
 		"  port: 80\n"

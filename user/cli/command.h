@@ -50,6 +50,7 @@ int thr_cli_main(int argc, char **argv);
 
 /* --- the commands, one cmd_<name>.c each --- */
 
+int thr_cmd_run(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_check(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_attach(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_detach(const struct thr_arguments *arguments, struct thr_error *error);

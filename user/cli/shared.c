@@ -23,6 +23,18 @@ static void warn_of_budgets(const char *file, const struct thr_xdp_config *xdp)
 				file, xdp->tables.services[i].name);
 }
 
+/* Of what the file asks for; defaults are not spoken of. */
+static void warn_of_unserved(const char *file, const struct thr_config *config)
+{
+	if (config->api_present)
+		fprintf(stderr, "%s: warning: api is valid but not served by this version\n", file);
+	if (config->backend == THR_BACKEND_REDIS)
+		fprintf(stderr,
+			"%s: warning: store.backend redis is valid but not served by this version: "
+			"requests are counted in memory\n",
+			file);
+}
+
 int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 		 struct thr_config **ret_config, struct thr_error *error)
 {
@@ -40,6 +52,8 @@ int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 				file);
 	}
 	warn_of_budgets(file, &config->xdp);
+	if (!needs_xdp)
+		warn_of_unserved(file, config);
 	*ret_config = config;
 	return 0;
 }

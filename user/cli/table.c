@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/suggest.h"
+#include "daemon/daemon.h"
 
 static const struct {
 	const char *name, *letter, *value, *text;
@@ -39,6 +40,8 @@ static const struct {
 #define LIST (THR_OPT(DEV) | THR_OPT(JSON))
 
 static const struct thr_command commands[] = {
+	{"run", NULL, "serve until SIGTERM, by FILE or " THR_DAEMON_FILE, THR_OPT(CONFIG), 0,
+	 thr_cmd_run},
 	{"check", NULL, "validate a configuration", THR_OPT(CONFIG), THR_OPT(CONFIG),
 	 thr_cmd_check},
 	{"attach", NULL, "put the throttle on an interface",
@@ -329,8 +332,6 @@ int thr_cli_main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "help") == 0 || (argv[1][0] == '-' && asks_for_help(1, argv + 1)))
 		return print_help();
-	if (strcmp(argv[1], "run") == 0)
-		return usage_error("not part of this version:", argv[1], NULL, NULL);
 	if (is_group(argv[1]) && argc > 2 && asks_for_help(1, argv + 2))
 		return print_group_help(argv[1]);
 	if (is_group(argv[1]))

@@ -15,9 +15,31 @@
 
 /* What zero does not say already. */
 static const struct thr_config defaults = {
-	.server.port = 8080,
+	.server =
+		{
+			.port = 8080,
+			.max_connections = 65536,
+			.header_timeout_ms = 10000,
+			.idle_timeout_ms = 60000,
+			.body_timeout_ms = 30000,
+			.drain_timeout_ms = 30000,
+			.max_request_line = 8192,
+			.max_header_bytes = 16384,
+			.max_headers = 100,
+		},
+	.upstream =
+		{
+			.connect_timeout_ms = 2000,
+			.response_timeout_ms = 60000,
+			.idle_timeout_ms = 30000,
+			.keepalive = 128,
+			.retries = 1,
+			.max_failures = 3,
+			.fail_timeout_ms = 10000,
+		},
 	.xdp.tables.action = THR_ACTION_ENFORCE,
 	.xdp.tables.v6_source_bits = 64,
+	.max_keys = 1000000,
 	.log_level = THR_LOG_INFO,
 };
 
@@ -27,12 +49,15 @@ static void free_route(struct thr_route_config *route)
 		free(route->targets[i].host);
 	free(route->targets);
 	free(route->path);
+	free(route->health.path);
 }
 
 void thr_config_free(struct thr_config *config)
 {
 	if (!config)
 		return;
+	free(config->server.address);
+	free(config->server.user);
 	for (size_t i = 0; i < config->route_count; i++)
 		free_route(&config->routes[i]);
 	free(config->routes);

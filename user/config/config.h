@@ -78,9 +78,14 @@ struct thr_target {
 	uint16_t port;
 };
 
+/* What the proxy's buffers and parser hold: the largest limits that a file may
+ * set on a head and on the number of its fields. */
+#define THR_HEADER_BYTES_MAX (65536 - 2048)
+#define THR_HEADERS_MAX 128
+
 /* Active checks of a route's targets. */
 struct thr_health_config {
-	char *path; /* NULL: none */
+	char *path; /* with its query; NULL: none */
 	uint64_t interval_ms;
 	uint64_t timeout_ms; /* at most the interval */
 	uint32_t healthy;    /* successes in a row that take a target back */
@@ -108,10 +113,10 @@ struct thr_server_config {
 	uint64_t idle_timeout_ms;   /* between two requests */
 	uint64_t body_timeout_ms;   /* between two reads of a body, two writes to a client */
 	uint64_t drain_timeout_ms;  /* from SIGTERM to the end */
-	uint64_t max_request_line;  /* bytes */
-	uint64_t max_header_bytes;  /* of the whole head */
-	uint32_t max_headers;
-	uint64_t max_body_bytes; /* 0: no limit */
+	uint64_t max_request_line;  /* bytes; at most max_header_bytes */
+	uint64_t max_header_bytes;  /* of the whole head; at most THR_HEADER_BYTES_MAX */
+	uint32_t max_headers;	    /* at most THR_HEADERS_MAX */
+	uint64_t max_body_bytes;    /* 0: no limit */
 };
 
 /* Targets' side of the proxy. */
@@ -135,6 +140,7 @@ struct thr_config {
 	struct thr_prefix *trusted_proxies;
 	size_t trusted_proxy_count;
 	struct thr_xdp_config xdp;
+	bool api_present; /* the file has an api section */
 	char *api_listen; /* ADDRESS:PORT, an IPv6 address in brackets */
 	enum thr_backend backend;
 	uint64_t max_keys; /* of the memory store */

@@ -3,6 +3,7 @@
  * The tree read by the schema. One function for each type of value; each says
  * what the value is and what would be right in its place.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "core/suggest.h"
 #include "config/validate.h"
+#include "core/duration.h"
 #include "core/prefix.h"
 #include "core/rate.h"
 
@@ -61,18 +63,22 @@ static int read_integer(const struct thr_reader *reader, const struct thr_field 
 static int read_count(const struct thr_reader *reader, const struct thr_field *field,
 		      const struct thr_node *node, uint64_t *at)
 {
+	const uint64_t max = field->max ? field->max : THR_COUNT_MAX;
 	uint64_t value;
 	int r;
 
 	if (!node->plain)
 		return refuse_quoted(reader, field, node);
 	r = thr_count_parse(node->text, &value);
-	if (r == -ERANGE)
-		return thr_refuse(reader, node, "%s is %s: write at most %llu", field->key,
-				  QUOTE(node->text), THR_COUNT_MAX);
-	if (r < 0)
+	if (r == -EINVAL)
 		return thr_refuse(reader, node, "%s is %s: write a whole number, such as 20 or 10k",
 				  field->key, QUOTE(node->text));
+	if (r == -ERANGE || value > max)
+		return thr_refuse(reader, node, "%s is %s: write at most %" PRIu64, field->key,
+				  QUOTE(node->text), max);
+	if (value < field->min)
+		return thr_refuse(reader, node, "%s is %s: write at least %" PRIu64, field->key,
+				  QUOTE(node->text), field->min);
 	if (!value && field->type == THR_TYPE_RATE)
 		return thr_refuse(reader, node,
 				  "%s is 0: write a rate of at least 1, or leave the limit out",
@@ -92,6 +98,18 @@ static int read_rate(const struct thr_reader *reader, const struct thr_field *fi
 	if (r == 0)
 		at->per_s = field->per_s;
 	return r;
+}
+
+/* With quotes or without: to YAML it is text, unless it is a bare number. */
+static int read_duration(const struct thr_reader *reader, const struct thr_field *field,
+			 const struct thr_node *node, uint64_t *at)
+{
+	if (thr_duration_parse(node->text, at) < 0)
+		return thr_refuse(reader, node,
+				  "%s is %s: write a duration from 1ms to 24h, such as 500ms, 10s "
+				  "or 5m",
+				  field->key, QUOTE(node->text));
+	return 0;
 }
 
 static int read_bool(const struct thr_reader *reader, const struct thr_field *field,
@@ -249,6 +267,8 @@ static int read_value(const struct thr_reader *reader, const struct thr_field *f
 		return read_count(reader, field, node, at);
 	case THR_TYPE_RATE:
 		return read_rate(reader, field, node, at);
+	case THR_TYPE_DURATION:
+		return read_duration(reader, field, node, at);
 	case THR_TYPE_BOOL:
 		return read_bool(reader, field, node, at);
 	case THR_TYPE_WORD:
@@ -321,6 +341,7 @@ int thr_decode(const struct thr_reader *reader, const struct thr_section *sectio
 	const struct thr_node *seen[THR_FIELDS_MAX] = {NULL};
 	int r;
 
+	assert(section->field_count <= THR_FIELDS_MAX);
 	for (const struct thr_node *node = map->first; node; node = node->next) {
 		const struct thr_field *field = thr_schema_find(section, node->key);
 

@@ -68,6 +68,16 @@ static const struct thr_list target_list = {
 	.min_items = 1,
 };
 
+static const struct thr_field health_fields[] = {
+	{"path", THR_TYPE_TEXT, .fault = thr_health_path_fault, INTO(thr_health_config, path)},
+	{"interval", THR_TYPE_DURATION, INTO(thr_health_config, interval_ms)},
+	{"timeout", THR_TYPE_DURATION, INTO(thr_health_config, timeout_ms)},
+	{"healthy", THR_TYPE_INTEGER, .min = 1, .max = 1000, SIZED(thr_health_config, healthy)},
+	{"unhealthy", THR_TYPE_INTEGER, .min = 1, .max = 1000, SIZED(thr_health_config, unhealthy)},
+};
+static const struct thr_section health_section = {"health", FIELDS(health_fields),
+						  .finish = thr_finish_health};
+
 static const struct thr_field route_fields[] = {
 	{"path", THR_TYPE_TEXT, .required = true, .fault = thr_path_fault,
 	 INTO(thr_route_config, path)},
@@ -78,6 +88,7 @@ static const struct thr_field route_fields[] = {
 	{"balance", THR_TYPE_WORD, .words = balances, SIZED(thr_route_config, balance)},
 	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
 	 INTO(thr_route_config, rate_limit)},
+	{"health", THR_TYPE_MAP, .section = &health_section, INTO(thr_route_config, health)},
 };
 static const struct thr_section route_section = {"route", FIELDS(route_fields),
 						 .finish = thr_finish_route};
@@ -90,9 +101,38 @@ static const struct thr_list route_list = {
 };
 
 static const struct thr_field server_fields[] = {
-	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, SIZED(thr_config, server.port)},
+	{"address", THR_TYPE_TEXT, .fault = thr_address_fault, INTO(thr_server_config, address)},
+	{"port", THR_TYPE_INTEGER, .min = 1, .max = 65535, SIZED(thr_server_config, port)},
+	{"workers", THR_TYPE_INTEGER, .min = 1, .max = 256, SIZED(thr_server_config, workers)},
+	{"user", THR_TYPE_TEXT, .fault = thr_user_fault, INTO(thr_server_config, user)},
+	{"proxy_protocol", THR_TYPE_BOOL, INTO(thr_server_config, proxy_protocol)},
+	{"max_connections", THR_TYPE_COUNT, .max = 10000000,
+	 INTO(thr_server_config, max_connections)},
+	{"header_timeout", THR_TYPE_DURATION, INTO(thr_server_config, header_timeout_ms)},
+	{"idle_timeout", THR_TYPE_DURATION, INTO(thr_server_config, idle_timeout_ms)},
+	{"body_timeout", THR_TYPE_DURATION, INTO(thr_server_config, body_timeout_ms)},
+	{"drain_timeout", THR_TYPE_DURATION, INTO(thr_server_config, drain_timeout_ms)},
+	{"max_request_line", THR_TYPE_COUNT, .min = 64, .max = THR_HEADER_BYTES_MAX,
+	 INTO(thr_server_config, max_request_line)},
+	{"max_header_bytes", THR_TYPE_COUNT, .min = 1024, .max = THR_HEADER_BYTES_MAX,
+	 INTO(thr_server_config, max_header_bytes)},
+	{"max_headers", THR_TYPE_INTEGER, .min = 1, .max = THR_HEADERS_MAX,
+	 SIZED(thr_server_config, max_headers)},
+	{"max_body_bytes", THR_TYPE_COUNT, INTO(thr_server_config, max_body_bytes)},
 };
-static const struct thr_section server_section = {"server", FIELDS(server_fields)};
+static const struct thr_section server_section = {"server", FIELDS(server_fields),
+						  .finish = thr_finish_server};
+
+static const struct thr_field upstream_fields[] = {
+	{"connect_timeout", THR_TYPE_DURATION, INTO(thr_upstream_config, connect_timeout_ms)},
+	{"response_timeout", THR_TYPE_DURATION, INTO(thr_upstream_config, response_timeout_ms)},
+	{"idle_timeout", THR_TYPE_DURATION, INTO(thr_upstream_config, idle_timeout_ms)},
+	{"keepalive", THR_TYPE_INTEGER, .max = 65535, SIZED(thr_upstream_config, keepalive)},
+	{"retries", THR_TYPE_INTEGER, .max = 7, SIZED(thr_upstream_config, retries)},
+	{"max_failures", THR_TYPE_INTEGER, .max = 1000, SIZED(thr_upstream_config, max_failures)},
+	{"fail_timeout", THR_TYPE_DURATION, INTO(thr_upstream_config, fail_timeout_ms)},
+};
+static const struct thr_section upstream_section = {"upstream", FIELDS(upstream_fields)};
 
 static const struct thr_field proxy_item = {.key = "prefix", .type = THR_TYPE_PREFIX};
 static const struct thr_list proxy_list = {
@@ -224,10 +264,14 @@ static const struct thr_section xdp_section = {"xdp", FIELDS(xdp_fields), .finis
 static const struct thr_field api_fields[] = {
 	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_config, api_listen)},
 };
-static const struct thr_section api_section = {"api", FIELDS(api_fields)};
+static const struct thr_section api_section = {"api", FIELDS(api_fields), .finish = thr_finish_api};
 
 static const struct thr_word backends[] = {
 	{"memory", THR_BACKEND_MEMORY}, {"redis", THR_BACKEND_REDIS}, {NULL, 0}};
+static const struct thr_field memory_fields[] = {
+	{"max_keys", THR_TYPE_COUNT, .max = 1ULL << 32, INTO(thr_config, max_keys)},
+};
+static const struct thr_section memory_section = {"memory", FIELDS(memory_fields)};
 static const struct thr_field redis_fields[] = {
 	{"url", THR_TYPE_TEXT, .secret = true, .fault = thr_redis_url_fault,
 	 INTO(thr_config, redis_url)},
@@ -235,6 +279,7 @@ static const struct thr_field redis_fields[] = {
 static const struct thr_section redis_section = {"redis", FIELDS(redis_fields)};
 static const struct thr_field store_fields[] = {
 	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_config, backend)},
+	{"memory", THR_TYPE_MAP, .section = &memory_section},
 	{"redis", THR_TYPE_MAP, .section = &redis_section},
 };
 static const struct thr_section store_section = {"store", FIELDS(store_fields)};
@@ -255,7 +300,8 @@ static const struct thr_field log_fields[] = {
 static const struct thr_section log_section = {"log", FIELDS(log_fields)};
 
 static const struct thr_field file_fields[] = {
-	{"server", THR_TYPE_MAP, .section = &server_section},
+	{"server", THR_TYPE_MAP, .section = &server_section, INTO(thr_config, server)},
+	{"upstream", THR_TYPE_MAP, .section = &upstream_section, INTO(thr_config, upstream)},
 	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section, INTO(thr_config, rate_limit)},
 	{"routes", THR_TYPE_LIST, .list = &route_list, INTO(thr_config, routes)},
 	{"trusted_proxies", THR_TYPE_LIST, .list = &proxy_list, INTO(thr_config, trusted_proxies)},

@@ -161,6 +161,20 @@ int thr_target_parse(const char *text, struct thr_target *ret_target, const char
 	return 0;
 }
 
+const char *thr_address_fault(const char *text)
+{
+	struct in6_addr address;
+
+	if (inet_pton(AF_INET, text, &address) == 1)
+		return NULL;
+	if (inet_pton(AF_INET6, text, &address) != 1)
+		return "write an IPv4 or IPv6 address without brackets and port, such as 127.0.0.1 "
+		       "or ::1";
+	if (IN6_IS_ADDR_V4MAPPED(&address))
+		return "write an IPv4 address in its own form, not mapped to IPv6";
+	return NULL;
+}
+
 const char *thr_listen_fault(const char *text)
 {
 	struct authority authority;
@@ -203,9 +217,36 @@ const char *thr_redis_url_fault(const char *text)
 	return NULL;
 }
 
-int thr_listen_port(const char *text)
+/* An address of either family, IPv4 mapped to IPv6. */
+static struct in6_addr read_address(const char *text)
+{
+	struct in6_addr address = IN6ADDR_ANY_INIT;
+
+	if (inet_pton(AF_INET6, text, &address) != 1) {
+		address.s6_addr[10] = address.s6_addr[11] = 0xff;
+		inet_pton(AF_INET, text, &address.s6_addr[12]);
+	}
+	return address;
+}
+
+/* Whether `b` is among what a socket on `a` takes: 0.0.0.0 is every IPv4 address,
+ * and :: every address of both families. */
+static bool takes(const struct in6_addr *a, const struct in6_addr *b)
+{
+	const struct in6_addr any_v4 = read_address("0.0.0.0");
+
+	return IN6_IS_ADDR_UNSPECIFIED(a) || IN6_ARE_ADDR_EQUAL(a, b) ||
+	       (IN6_ARE_ADDR_EQUAL(a, &any_v4) && IN6_IS_ADDR_V4MAPPED(b));
+}
+
+bool thr_listen_overlaps(const char *listen, const char *address, uint16_t port)
 {
 	struct authority authority;
+	struct in6_addr a, b;
 
-	return split(text, strlen(text), &authority) ? -EINVAL : authority.port;
+	if (split(listen, strlen(listen), &authority) || authority.port != port)
+		return false;
+	a = read_address(authority.host);
+	b = read_address(address ? address : "::");
+	return takes(&a, &b) || takes(&b, &a);
 }

@@ -55,7 +55,7 @@ int thr_refuse_twice(const struct thr_reader *reader, struct thr_named *names, s
 	return 0;
 }
 
-/* The proxy listens on every address, so the API cannot have its port. */
+/* Where both are asked for: a file that says nothing of the API may have its port. */
 static int check_ports(const struct thr_reader *reader, const struct thr_node *file,
 		       const struct thr_config *config)
 {
@@ -63,7 +63,8 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 	const struct thr_node *server = thr_node_find(file, "server");
 	const struct thr_node *node = api ? thr_node_find(api, "listen") : NULL;
 
-	if (!config->route_count || thr_listen_port(config->api_listen) != config->server.port)
+	if (!config->route_count || !config->api_present ||
+	    !thr_listen_overlaps(config->api_listen, config->server.address, config->server.port))
 		return 0;
 	if (!node && server)
 		node = thr_node_find(server, "port");
@@ -71,6 +72,16 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 			  "server.port and api.listen are both on port %u: write two different "
 			  "ports",
 			  config->server.port);
+}
+
+int thr_finish_api(const struct thr_reader *reader, const struct thr_node *map, void *into)
+{
+	struct thr_config *config = into;
+
+	(void)reader;
+	(void)map;
+	config->api_present = true;
+	return 0;
 }
 
 int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file, void *into)
@@ -81,11 +92,13 @@ int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file
 		return thr_refuse(reader, file,
 				  "nothing to do: write routes for the proxy, xdp for the packet "
 				  "layer, or both");
+	if (!config->server.user)
+		config->server.user = strdup("nobody");
 	if (!config->api_listen)
 		config->api_listen = strdup("127.0.0.1:8081");
 	if (!config->redis_url)
 		config->redis_url = strdup("redis://127.0.0.1:6379/0");
-	if (!config->api_listen || !config->redis_url)
+	if (!config->server.user || !config->api_listen || !config->redis_url)
 		return thr_refuse_memory(reader);
 	return check_ports(reader, file, config);
 }

@@ -13,14 +13,19 @@
 #include "config/config.h"
 #include "config/schema.h"
 
-/* The file as a whole, into a struct thr_config. */
+/* The file as a whole and its api section, into a struct thr_config. */
 thr_finish thr_finish_file;
+thr_finish thr_finish_api;
 
 /* HTTP side. */
+thr_finish thr_finish_server;	  /* struct thr_server_config */
 thr_finish thr_finish_rate_limit; /* struct thr_rate */
+thr_finish thr_finish_health;	  /* struct thr_health_config */
 thr_finish thr_finish_route;	  /* struct thr_route_config */
 thr_finish thr_finish_routes;	  /* struct thr_config */
+const char *thr_user_fault(const char *text);
 const char *thr_path_fault(const char *text);
+const char *thr_health_path_fault(const char *text);
 
 /* Packet side. */
 thr_finish thr_finish_limits;	   /* struct thr_limits */
@@ -35,11 +40,14 @@ const char *thr_service_name_fault(const char *text);
 const char *thr_interface_fault(const char *text);
 
 /* URLs and addresses. */
+const char *thr_address_fault(const char *text);
 const char *thr_listen_fault(const char *text);
 const char *thr_redis_url_fault(const char *text);
 
-/* The port of an address that thr_listen_fault() accepts. */
-int thr_listen_port(const char *text);
+/* Whether a socket on `listen`, which thr_listen_fault() accepts, and one on `port`
+ * of `address`, which thr_address_fault() accepts (NULL: on every one), would be in
+ * each other's way. */
+bool thr_listen_overlaps(const char *listen, const char *address, uint16_t port);
 
 /* Read "http://HOST[:PORT]". Returns 0 with ret_target->host for the caller to
  * free, -ENOMEM, or -EINVAL with *ret_why set to what would be right. */

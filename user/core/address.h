@@ -24,6 +24,9 @@ struct thr_address {
 
 bool thr_address_is_v4(const struct thr_address *address);
 
+/* Make it the IPv4 address of these 4 bytes, in network order; the port stays. */
+void thr_address_set_v4(struct thr_address *address, const void *bytes);
+
 /* From a socket address; one that is neither AF_INET nor AF_INET6 (a Unix socket)
  * becomes all zeros. */
 void thr_address_from_sockaddr(const struct sockaddr *from, struct thr_address *ret_address);
@@ -35,6 +38,9 @@ socklen_t thr_address_to_sockaddr(const struct thr_address *address,
 /* Parse an IPv4 or IPv6 address, without port, brackets or zone. Mapped IPv4
  * (::ffff:192.0.2.1) becomes IPv4. Returns 0 with port 0, or -EINVAL. */
 int thr_address_parse(struct thr_slice text, struct thr_address *ret_address);
+
+/* Parse a port, 0 to 65535: digits only, no leading zero. Returns 0 or -EINVAL. */
+int thr_port_parse(struct thr_slice text, uint16_t *ret_port);
 
 /* "192.0.2.1" or "2001:db8::1" (RFC 5952), NUL-terminated. Returns the length. */
 size_t thr_address_format(const struct thr_address *address, char text[static THR_ADDRESS_TEXT]);

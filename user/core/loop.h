@@ -28,7 +28,7 @@ struct thr_io {
 struct thr_timer {
 	struct thr_timer *next, **link;
 	uint64_t due_ms;    /* when it fires; 0: not armed */
-	uint64_t queued_ms; /* where it hangs: at or before due_ms */
+	uint64_t queued_ms; /* when it is looked at: at most 8 ms after due_ms */
 	void (*fire)(struct thr_timer *timer);
 };
 

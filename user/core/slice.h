@@ -17,7 +17,8 @@ struct thr_slice {
 
 static inline bool thr_slice_is(struct thr_slice slice, const char *text)
 {
-	return strlen(text) == slice.length && memcmp(slice.at, text, slice.length) == 0;
+	return strlen(text) == slice.length &&
+	       (!slice.length || memcmp(slice.at, text, slice.length) == 0);
 }
 
 /* The same, of ASCII letters in any case. */

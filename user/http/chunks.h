@@ -2,9 +2,9 @@
 /*
  * The chunked transfer coding (RFC 9112, 7.1), decoded in place and in pieces of
  * any size. Strict: sizes are 1 to 16 hexadecimal digits up to 2^63 - 1, every
- * line ends in CRLF, extensions are of RFC 9112's grammar but with no white space
- * before the ';', at most 256 bytes a line, and are dropped: nobody downstream
- * reads them differently.
+ * line ends in CRLF and has at most 256 bytes with it, extensions are of RFC 9112's
+ * grammar but with no white space before the ';', and are dropped: nobody
+ * downstream reads them differently.
  */
 #ifndef THR_CHUNKS_H
 #define THR_CHUNKS_H
@@ -29,6 +29,7 @@ struct thr_http_decoded {
  *   1     the last chunk's line was consumed: what follows is the trailer section
  *   0     all input was consumed: more is needed
  *   -400  what came is not chunked; what was produced before it is still valid
+ * A result but 0 is final: further calls consume nothing and return the same.
  */
 int thr_http_chunks_decode(struct thr_http_chunks *chunks, char *at, size_t length,
 			   struct thr_http_decoded *ret);

@@ -10,8 +10,9 @@
  *
  * Results of parsers: the bytes that the head took up, empty line included; 0
  * when more bytes are needed and nothing wrong was seen so far; or the negative
- * HTTP status that answers it (-400, -414, -431, -501, -505, and -502 for a
- * response). A head is refused as soon as one line of it is complete and wrong.
+ * HTTP status that answers it (-400, -414, -417, -431, -501, -505, and -502 for a
+ * response). A head is refused as soon as one line of it is complete and wrong, and
+ * so, with the same status, is all that begins with it.
  */
 #ifndef THR_HTTP_H
 #define THR_HTTP_H
@@ -86,7 +87,8 @@ enum thr_http_body {
 };
 
 struct thr_http_limits {
-	size_t line_bytes;  /* of the request line, its CRLF included; beyond: 414 */
+	size_t line_bytes;  /* of the request line, its CRLF included; beyond: 414, or 400 in the
+			       method */
 	size_t head_bytes;  /* of the whole head; beyond: 431 */
 	size_t field_count; /* at most THR_HTTP_FIELDS_MAX; beyond: 431 */
 };
@@ -101,7 +103,7 @@ struct thr_http_request {
 	uint8_t minor; /* of HTTP/1.x: 0 or 1 */
 	bool absolute; /* absolute-form */
 	bool keep_alive;
-	bool expect_continue;
+	bool expect_continue; /* of an HTTP/1.1 request with a body */
 	bool upgrade; /* HTTP/1.1 with Connection: upgrade and an Upgrade field, without a body,
 		       * and not to h2c */
 	enum thr_http_body body;
@@ -136,8 +138,10 @@ struct thr_http_response {
  * "HTTP/" digit "." digit, else 400); a field name that is not a token or has
  * white space before its colon; obs-fold; control bytes in values (HTAB may
  * stand; obs-text may); no Host or two in HTTP/1.1, two in 1.0, a Host that is
- * not host [":" port]; both Content-Length and Transfer-Encoding; Content-Length
- * that is repeated, empty, signed, a list, or beyond 2^63 - 1; a
+ * not host [":" port] (host: letters, digits, '-', '.' and '_', or an IPv6 address
+ * in brackets; neither may be empty); both Content-Length and Transfer-Encoding;
+ * Content-Length that is repeated, empty, signed, a list, with a zero in front, or
+ * beyond 2^63 - 1; more than 32 fields named by Connection; a
  * Transfer-Encoding that is not exactly "chunked" once (501 when it is a list
  * of known codings that ends in chunked), or in HTTP/1.0; Expect other than
  * 100-continue (417); asterisk-form but for OPTIONS; authority-form but for
@@ -161,7 +165,9 @@ int thr_http_parse_response(const char *at, size_t length, enum thr_http_method 
  * Parse a trailer section: field lines up to and with an empty line. Fields that
  * must not be in one (RFC 9110, 6.5.1: framing, routing, authentication, Host,
  * Connection and hop-by-hop ones) are marked hop_by_hop, so that they are left
- * out. Results as for a request's head (-400).
+ * out; so are those that the proxy acts on in a head, or that say how to read the
+ * content. Results as for a request's head (-400, -431). `ret_fields` has room for
+ * limits->field_count; the count is set when the result is positive.
  */
 int thr_http_parse_trailers(const char *at, size_t length, const struct thr_http_limits *limits,
 			    struct thr_http_field *ret_fields, size_t *ret_count);

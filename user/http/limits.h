@@ -11,15 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a limit says after a taking. */
-struct thr_standing {
-	bool allowed;
-	uint64_t limit;	    /* tokens in a full bucket */
-	uint64_t window_ns; /* in which an empty bucket fills */
-	uint64_t remaining; /* whole tokens left */
-	uint64_t reset_ns;  /* until the bucket is full */
-	uint64_t retry_ns;  /* until the same taking would conform; 0 when it did */
-};
+#include "core/standing.h"
 
 /* Whole seconds, rounded up; `least` at least. */
 uint64_t thr_seconds_up(uint64_t ns, uint64_t least);

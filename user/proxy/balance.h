@@ -21,7 +21,7 @@
 /* A route's targets; plain data that the caller fills in. */
 struct thr_picker {
 	enum thr_balance balance;
-	size_t first, count;	/* in the numbering of target.h */
+	size_t first, count;	/* in the numbering of target.h; at least 1 */
 	const uint64_t *weight; /* of each, from its host and port: thr_pick_weight() */
 	size_t turn;		/* changed by picks */
 	uint64_t random;	/* state of the generator; not 0; changed by picks */
@@ -36,8 +36,9 @@ struct thr_pick {
 
 uint64_t thr_pick_weight(const struct thr_target *target);
 
-/* The number of a target, or THR_PICK_NONE. */
-size_t thr_pick(struct thr_picker *picker, const struct thr_targets *targets,
+/* The number of a target, or THR_PICK_NONE. The request is to be sent to it: a
+ * target that had been set aside is picked once, for a trial (target.h). */
+size_t thr_pick(struct thr_picker *picker, struct thr_targets *targets,
 		const struct thr_pick *pick);
 
 #endif

@@ -19,7 +19,6 @@ struct thr_origin {
 	const struct thr_address *peer; /* the connection's, or of its PROXY header */
 	bool peer_is_trusted;
 	struct thr_slice request_id;
-	bool keep_body_framing; /* false: the body is sent as a whole, by Content-Length */
 };
 
 /*
@@ -36,6 +35,14 @@ struct thr_origin {
  *   Forwarded         for=, host=, proto=http (RFC 7239); appended for a trusted peer
  *   Via               1.1 xdp-throttle (1.0 for such a client); appended for a trusted peer
  *   X-Request-Id      origin->request_id
+ *
+ * The lines that a trusted peer sent of X-Forwarded-For, Forwarded and Via are
+ * joined in order into one, with ours last. A Connection field that names what is
+ * written anew changes nothing. Host is written even when it is empty;
+ * X-Forwarded-Host and host= then are not. Forwarded quotes a host that is not a
+ * token, and an IPv6 address in its brackets.
+ *
+ * Expect is left out of an HTTP/1.0 client's request.
  *
  * An absolute-form's path is written in origin-form ("/" for an empty one; OPTIONS
  * gets "*", RFC 9112, 3.2.4).
@@ -54,7 +61,7 @@ struct thr_reply {
 	bool keep_alive;	 /* the client's connection stays */
 	bool chunked;		 /* the body goes out chunked */
 	struct thr_slice limits; /* field lines of limits.h; may be empty */
-	const char *date;	 /* IMF-fixdate, used when the response has none */
+	const char *date;	 /* IMF-fixdate, not NULL; used when the response has none */
 };
 
 /*
@@ -63,19 +70,20 @@ struct thr_reply {
  * with Content-Length as sent where the body has it (or would have, for HEAD and
  * 304), then Transfer-Encoding: chunked, Connection (close; keep-alive for an
  * HTTP/1.0 client that keeps it; upgrade with Upgrade for a 101), Via (appended:
- * "1.1 xdp-throttle"), Date and limits where due. A 1xx other than 101 carries
- * none of ours.
+ * "1.1 xdp-throttle", 1.0 for such a response), Date and limits where due. A 1xx
+ * other than 101 carries none of ours. 1xx and 204 carry no Content-Length.
  */
 size_t thr_head_response(char *out, size_t size, const struct thr_http_response *response,
 			 const struct thr_reply *reply);
 
-/* An answer of the proxy itself, head and body: application/problem+json. */
+/* An answer of the proxy itself, head and body: application/problem+json, not to
+ * be stored. */
 struct thr_answer {
 	unsigned int status;
 	const char *detail;	     /* one sentence */
 	struct thr_slice limits;     /* may be empty */
 	struct thr_slice request_id; /* may be empty: a field of the answer */
-	const char *date;
+	const char *date;	     /* IMF-fixdate, not NULL */
 	bool keep_alive;
 	bool head_only;	      /* to HEAD: no body, but its Content-Length */
 	uint8_t client_minor; /* of HTTP/1.x */

@@ -15,7 +15,8 @@
 /* Walk the X-Forwarded-For fields of a request whose peer is trusted. An entry
  * that is not an address (with or without a port or brackets) ends the walk: the
  * last good address, at worst the peer, is the client. When all are trusted, the
- * leftmost is. */
+ * leftmost is, of the 64 entries from the right that are looked at. The port is
+ * the entry's, where it has one. */
 void thr_identity_find(const struct thr_http_field *fields, size_t count,
 		       const struct thr_address *peer, const struct thr_prefix *trusted,
 		       size_t trusted_count, struct thr_address *ret_client);

@@ -22,12 +22,13 @@ struct thr_targets;
 /* Bytes of the block for a configuration. */
 size_t thr_targets_size(const struct thr_config *config, unsigned int workers);
 
-/* Set up a zeroed block of that size. */
+/* Set up a zeroed block of that size, aligned as mmap() does. */
 void thr_targets_init(struct thr_targets *targets, const struct thr_config *config,
 		      unsigned int workers);
 
 /* Take over what `old` knows of targets with the same route path, host and port;
- * what an active check found only where both check. */
+ * what an active check found only where both check. Without memory for it, nothing
+ * is taken over. */
 void thr_targets_inherit(struct thr_targets *targets, const struct thr_config *config,
 			 const struct thr_targets *old, const struct thr_config *old_config);
 
@@ -35,8 +36,15 @@ void thr_targets_inherit(struct thr_targets *targets, const struct thr_config *c
  * again at the end of its time: the next request tries it. */
 bool thr_target_is_available(const struct thr_targets *targets, size_t target, uint64_t now_ms);
 
+/* Take such a trial: true for one caller, and the target stays set aside for as
+ * long again unless that request succeeds, so that one which never answers does
+ * not hold up all that came in the meantime. True for a target that is not set
+ * aside. thr_pick() calls it. */
+bool thr_target_try(struct thr_targets *targets, size_t target, uint64_t now_ms);
+
 /* A request failed because of the target (connect, send, no answer, bad answer).
- * Returns true when this set it aside, for who logs. */
+ * Returns true when this set it aside, for who logs. The only target of a route is
+ * never set aside by this: there is nothing better to do with its requests. */
 bool thr_target_failed(struct thr_targets *targets, size_t target,
 		       const struct thr_upstream_config *rules, uint64_t now_ms);
 /* One succeeded. Returns true when it had been set aside. */

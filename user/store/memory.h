@@ -4,15 +4,18 @@
  * never reset but by being full again.
  *
  * A bucket is thr_bucket.h's number beside a 64-bit tag, in a table of fixed size.
- * A key may live in any of 16 cells in a row, four cache lines. What makes room
- * is a bucket that has filled up: forgetting it loses nothing. When all 16 hold
- * buckets in use, the key shares one bucket with the others of its group (the
- * prefix of an address) in a smaller table of the same kind, then with all that
+ * A key may live in any of 16 cells, two runs of two cache lines. What makes room
+ * is a bucket that has been full for 50 ms: forgetting it loses nothing. When all
+ * 16 hold buckets in use, the key shares one bucket with the others of its group
+ * (the prefix of an address) in a smaller table of the same kind, then with all that
  * share its second group; when there is no room there either, the taking is
- * refused. It never grows and never lets anything pass unlimited.
+ * refused. It never grows and never lets anything pass unlimited, and a key gains
+ * nothing by moving between an own bucket and a shared one: a new bucket starts with
+ * the debt of those that were shared.
  *
- * A process that dies at any instruction leaves nothing locked and at most a
- * cell that is claimed again later.
+ * A process that dies at any instruction leaves nothing locked and at most a cell
+ * that is claimed again 50 ms later. Clocks that callers judge by (a loop samples
+ * its own once a turn) may differ by as much: THR_CLOCK_SKEW.
  */
 #ifndef THR_MEMORY_H
 #define THR_MEMORY_H
@@ -23,7 +26,7 @@
 
 #include "core/hash.h"
 #include "core/rate.h"
-#include "http/limits.h"
+#include "core/standing.h"
 
 struct thr_memory;
 
@@ -34,6 +37,7 @@ struct thr_store_limit {
 	uint64_t window; /* ticks in which a whole burst comes back */
 	uint32_t per_s;	 /* as it was written */
 	uint64_t count;
+	uint64_t window_ns; /* the same as window, exact for the rate as it was written */
 };
 
 /* `rate` has passed thr_rate_check(). */
@@ -57,9 +61,10 @@ struct thr_memory_counts {
 	uint64_t own, group, group2, none; /* takings by place since the start */
 };
 
-/* Map a table with room for `max_keys` (at least 1) keys in use, in shared memory
- * that processes forked from now on have too. 16 bytes a cell, touched as used.
- * Returns 0 or a negative errno. */
+/* Map a table with room for `max_keys` keys in use (1 to 2^40), in shared memory that
+ * processes forked from now on have too: 9/8 as many cells of 16 bytes and 1/16 of
+ * that for groups, touched as used. With all of `max_keys` in use 0.8 % of them are
+ * in a group's bucket, with three quarters none. Returns 0 or a negative errno. */
 int thr_memory_new(uint64_t max_keys, struct thr_memory **ret_memory);
 
 /* Unmaps it in this process. NULL-safe. */
@@ -69,10 +74,12 @@ void thr_memory_free(struct thr_memory *memory);
 const struct thr_hash_key *thr_memory_hash_key(const struct thr_memory *memory);
 
 /*
- * Take `cost` tokens (0: look only) at `now_ns` (monotonic). All or nothing; a
- * cost over the burst never conforms: retry_ns is then UINT64_MAX. Exact across
- * threads and processes: in any span of time no more conforms than the limit
- * grants. *ret_standing is always filled. Returns the place.
+ * Take `cost` tokens at `now_ns` (monotonic). All or nothing; a cost over the burst
+ * never conforms: retry_ns is then UINT64_MAX. Exact across threads and processes:
+ * in any span of time no more conforms than the limit grants. A cost of 0 only
+ * looks: allowed when one token could be taken now, else retry_ns says when; it
+ * changes nothing and is not counted. *ret_standing is always filled; where there
+ * is no bucket it says when one of the key's cells can be had. Returns the place.
  */
 enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct thr_memory_key *key,
 				      const struct thr_store_limit *limit, uint64_t cost,

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# shellcheck shell=bash disable=SC2034,SC2154 # alone_s, attack_s, work: of http.sh; port_of, pid_of: of proxies.sh
+#
+# A client beside slowhttptest, which holds connections with requests that never
+# end or answers that are never read. Sourced by http.sh. Lines of results:
+#
+#   slow ATTACK P99-ALONE-MS P99-MS FAILURES CONNECTIONS-HELD
+#
+# The client opens a connection for each of its requests. Each attack has its own
+# figure for the client alone, from right before it. The attacker has what the
+# client and the backend leave of their CPU: how the proxy bears up is measured,
+# not how the scheduler shares.
+
+readonly ATTACK_CONNECTIONS=1000
+readonly PROBE_RATE=500
+
+# probe_ours SECONDS
+probe_ours() {
+	on_client_cpu "$B/tools/probe" --port "${port_of[ours]}" --rate "$PROBE_RATE" \
+		--seconds "$1" --json
+}
+
+# number JSON KEY: the number under "KEY".
+number() {
+	[[ $1 =~ \"$2\":([0-9]+(\.[0-9]+)?) ]] || die "no \"$2\" in: $1"
+	echo "${BASH_REMATCH[1]}"
+}
+
+held_connections() { in_ns ss -Htn state established "sport = :${port_of[ours]}" | wc -l; }
+
+# attack NAME PATH OPTION...
+attack() {
+	local name=$1 url=http://127.0.0.1:${port_of[ours]}$2 alone beside held
+	shift 2
+	progress "slow attack: $name, $ATTACK_CONNECTIONS connections, $attack_s s"
+	alone=$(probe_ours "$alone_s")
+	nsenter --net="$NAMESPACE" taskset -c "$CLIENT_CPU" chrt -i 0 \
+		timeout $((attack_s + 15)) slowhttptest "$@" -c "$ATTACK_CONNECTIONS" -r 1000 \
+		-l $((attack_s + 10)) -u "$url" -v 0 >"$work/slowhttptest" 2>&1 &
+	pid_of[slowhttptest]=$!
+	sleep 2
+	held=$(held_connections)
+	beside=$(probe_ours "$attack_s")
+	end_process slowhttptest
+	printf 'slow\t%s\t%s\t%s\t%s\t%s\n' "$name" "$(number "$alone" p99_ms)" \
+		"$(number "$beside" p99_ms)" "$(number "$beside" failures)" "$held"
+}
+
+measure_slow() {
+	is_running ours || return 0
+	attack header / -H -i 5
+	attack body /52 -B -i 5 -s 8192 -x 10
+	attack read /1048576 -X -n 5 -w 1 -y 512 -z 32
+}

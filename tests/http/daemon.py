@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+`xdp-throttle run` with a configuration of the test, on a free port of 127.0.0.1.
+
+Every daemon must end well: by SIGTERM, in time, with status 0, without a word of
+a sanitizer, and without a worker that died unless the test killed it. What it
+wrote to standard error is part of the message when a test fails.
+"""
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+from client import Client
+from support import DEADLINE_S, check_after_each_test, defer, fail, wait_until
+
+PROGRAM = pathlib.Path(os.environ.get("B", "build")).absolute() / "xdp-throttle"
+GRAVE = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing")
+
+
+def free_port():
+    """Below the ports that the kernel hands out, so that no connection takes it."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def to_yaml(value, indent=""):
+    """Mappings, lists of plain values or mappings, and plain values."""
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            nested = isinstance(item, (dict, list))
+            text = "\n" + to_yaml(item, indent + "  ") if nested else " " + to_yaml(item) + "\n"
+            lines.append(f"{indent}{key}:{text}")
+        return "".join(lines)
+    if isinstance(value, list):
+        items = (to_yaml(item, indent + "  ") for item in value)
+        return "".join(f"{indent}- {item.removeprefix(indent + '  ').rstrip()}\n" for item in items)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def route(path, targets, **more):
+    """An entry of `routes`: to an upstream, or a list of them."""
+    targets = targets if isinstance(targets, list) else [targets]
+    return {"path": path, "targets": [target.url for target in targets], **more}
+
+
+def limit(rate, burst):
+    """A rate_limit of "30/m" or "5/s"."""
+    count, unit = rate.split("/")
+    return {
+        {"s": "requests_per_second", "m": "requests_per_minute"}[unit]: int(count),
+        "burst": burst,
+    }
+
+
+class Lines:
+    """The lines that come out of a pipe, read by a thread as they come."""
+
+    def __init__(self, pipe):
+        self.lines = []
+        self._pipe = pipe
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        for line in self._pipe:
+            with self._changed:
+                self.lines.append(line.decode("utf-8", "backslashreplace").rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait_for(self, pattern, since=0, count=1):
+        """The first `count` lines from number `since` on that match, one or a list."""
+
+        def found():
+            matching = [line for line in self.lines[since:] if re.search(pattern, line)]
+            return matching[:count] if len(matching) >= count else None
+
+        with self._changed:
+            if not self._changed.wait_for(found, DEADLINE_S):
+                fail(f"no {count} lines {pattern!r} within {DEADLINE_S} s; there are:\n{self.text()}")
+            return found()[0] if count == 1 else found()
+
+    def text(self):
+        return "\n".join(self.lines)
+
+    def end(self):
+        self._thread.join(DEADLINE_S)
+
+
+class Daemon:
+    """Use start() where nothing special is wanted."""
+
+    def __init__(self, config, read_stdout=True):
+        self.port = config["server"]["port"]
+        self.may_lose_workers = False  # for tests that kill them
+        self.has_ended = False
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="xdp-throttle-http."))
+        defer(shutil.rmtree, directory, True)
+        self.file = directory / "test.yaml"
+        self.write(config)
+        self.process = subprocess.Popen(
+            [PROGRAM, "run", "-c", self.file],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.pid = self.process.pid
+        self.log = Lines(self.process.stderr)
+        self.requests = Lines(self.process.stdout) if read_stdout else None
+        defer(self.stop)
+        wait_until("the daemon is ready, or has ended", self._is_ready_or_gone)
+        self.check()
+        check_after_each_test(self.check)
+
+    def _is_ready_or_gone(self):
+        return "ready" in self.log.text() or self.process.poll() is not None
+
+    def write(self, config):
+        """Put a configuration, or a text, into the file."""
+        text = config if isinstance(config, str) else to_yaml(config)
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.file)
+
+    def reload(self, config):
+        """Write, SIGHUP, and wait until the log says what came of it; returns that line."""
+        self.write(config)
+        since = len(self.log.lines)
+        self.signal(signal.SIGHUP)
+        return self.log.wait_for(r"reload|configuration", since)
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def connect(self, source="127.0.0.1", **more):
+        return Client(self.port, source, **more)
+
+    # its processes
+
+    def workers(self):
+        """Their process ids."""
+        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
+    def client_ports_of(self, worker):
+        """The ports of clients whose connections the process has."""
+        sockets = set()
+        for fd in pathlib.Path(f"/proc/{worker}/fd").iterdir():
+            try:
+                sockets.add(os.readlink(fd).removeprefix("socket:[").rstrip("]"))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        ports = set()
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[9] in sockets and int(columns[1].split(":")[1], 16) == self.port:
+                ports.add(int(columns[2].split(":")[1], 16))
+        return ports
+
+    def resident_bytes(self):
+        """Of all workers together."""
+        total = 0
+        for worker in self.workers():
+            status = pathlib.Path(f"/proc/{worker}/status").read_text()
+            total += int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+        return total
+
+    # its end
+
+    def check(self):
+        """It runs, and has said nothing that it must not say."""
+        if not self.has_ended and self.process.poll() is not None:
+            self._complain(f"the daemon ended by itself, status {self.process.returncode}")
+        text = self.log.text()
+        if GRAVE.search(text):
+            self._complain("the daemon has found a fault of its own")
+        if not self.may_lose_workers and re.search(r"worker \d+\b.*\bdied", text):
+            self._complain("a worker died")
+
+    def wait_for_end(self, seconds=DEADLINE_S):
+        """Returns the exit status."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._complain(f"the daemon did not end within {seconds} s")
+        self.has_ended = True
+        self.log.end()
+        return self.process.returncode
+
+    def stop(self):
+        try:
+            if not self.has_ended and self.process.poll() is None:
+                self.signal(signal.SIGTERM)
+                if status := self.wait_for_end():
+                    self._complain(f"the daemon ended with status {status}")
+            self.check()
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+    def _complain(self, text):
+        fail(f"{text}; it said:\n{self.log.text()}")
+
+
+def configuration(routes, **sections):
+    """`routes` is a list of route(), or {path: upstream or list of them}; a section
+    of `server` adds to what every test has."""
+    if isinstance(routes, dict):
+        routes = [route(path, targets) for path, targets in routes.items()]
+    server = {"address": "127.0.0.1", "port": free_port(), "workers": 1, "drain_timeout": "2s"}
+    return {"server": server | sections.pop("server", {}), **sections, "routes": routes}
+
+
+def start(routes, **sections):
+    """A daemon that is ready."""
+    return Daemon(configuration(routes, **sections))

@@ -1,0 +1,568 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+Bodies: both codings in both directions, trailers, Expect, answers that come before
+the body, and bodies that are larger than any memory the proxy may use.
+"""
+import os
+import threading
+import zlib
+
+from daemon import start
+from message import CHUNKED, Closed, chunked, request, response, unsent_bytes
+from support import DEADLINE_S, cases, expect, expect_within, fail, run_suite, wait_until
+from upstream import Upstream, answering
+
+HUGE = 200 * 1000 * 1000
+PIECE = os.urandom(1 << 20)
+MEMORY = 32 << 20  # more than a worker may grow by, whatever goes through it
+KERNEL = 48 << 20  # more than the socket buffers of a client, a proxy and a target hold
+
+
+def crc_of(length):
+    crc = 0
+    for _ in range(length // len(PIECE)):
+        crc = zlib.crc32(PIECE, crc)
+    return zlib.crc32(PIECE[: length % len(PIECE)], crc)
+
+
+def send_bulk(stream, length):
+    for _ in range(length // len(PIECE)):
+        stream.send(PIECE)
+    stream.send(PIECE[: length % len(PIECE)])
+
+
+def echo_proxy():
+    upstream = Upstream(answering(lambda message: response(message.body)))
+    return start({"/": upstream}), upstream
+
+
+def content():
+    return os.urandom(100_000)
+
+
+# --- codings ----------------------------------------------------------------------
+
+
+def test_request_with_a_length_stays_one():
+    proxy, upstream = echo_proxy()
+    body = content()
+
+    expect("echo", proxy.connect().ask("POST", body=body).body, body)
+    expect("framing", upstream.requests[0].framing, "length")
+
+
+def test_request_in_chunks_stays_in_chunks():
+    proxy, upstream = echo_proxy()
+    client, body = proxy.connect(), content()
+
+    client.send(request("POST", "/", CHUNKED) + chunked(body[:7], body[7:50_000], body[50_000:]))
+
+    expect("echo", client.read_response().body, body)
+    expect("framing", upstream.requests[0].framing, "chunked")
+
+
+@cases({method: method for method in ("POST", "PUT", "DELETE", "GET")})
+def test_empty_body_with_a_length(method):
+    proxy, upstream = echo_proxy()
+
+    proxy.connect().ask(method, "/", "Content-Length: 0")
+
+    expect("Content-Length", upstream.requests[0].field("Content-Length"), "0")
+
+
+def test_empty_body_in_chunks():
+    proxy, upstream = echo_proxy()
+    client = proxy.connect()
+
+    client.send(request("POST", "/", CHUNKED) + chunked())
+
+    expect("status", client.read_response().status, 200)
+    expect("framing", upstream.requests[0].framing, "chunked")
+
+
+def test_get_with_a_body_keeps_it():
+    proxy, upstream = echo_proxy()
+    client = proxy.connect()
+
+    expect("echo", client.ask("GET", body=b"GET / HTTP/1.1\r\n\r\n").body, b"GET / HTTP/1.1\r\n\r\n")
+    expect("status of another", client.ask().status, 200)
+    expect("requests at the upstream", len(upstream.requests), 2)
+
+
+def test_body_of_a_1_0_client():
+    proxy, _ = echo_proxy()
+
+    expect("echo", proxy.connect().ask("POST", version="HTTP/1.0", body=b"hello").body, b"hello")
+
+
+def test_chunk_extensions_are_dropped():
+    proxy, upstream = echo_proxy()
+    client = proxy.connect()
+
+    client.send(request("POST", "/", CHUNKED) + b'5;a;b=c;d="e;\\"f"\r\nhello\r\n0;last=1\r\n\r\n')
+
+    expect("echo", client.read_response().body, b"hello")
+    for extension in (b";", b"last"):
+        expect(f"{extension} at the upstream", upstream.peers[0].received.find(extension), -1)
+
+
+@cases({"capitals": b"A", "small": b"a", "zeros": b"00000000000000a"})
+def test_chunk_size_in(size):
+    proxy, _ = echo_proxy()
+    client = proxy.connect()
+
+    client.send(request("POST", "/", CHUNKED) + size + b"\r\nhelloworld\r\n000\r\n\r\n")
+
+    expect("echo", client.read_response().body, b"helloworld")
+
+
+@cases({"length": response(content()), "chunked": response(None, CHUNKED) + chunked(b"a" * 50_000)})
+def test_response_in_framing(sent):
+    client = start({"/": Upstream(answering(sent))}).connect()
+
+    bodies = {client.ask().body for _ in range(3)}
+
+    expect("bodies", len(bodies), 1)
+
+
+@cases({"1_1": "HTTP/1.1", "1_0": "HTTP/1.0"})
+def test_response_until_close_of(version):
+    body = content()
+    upstream = Upstream(
+        lambda peer: peer.next_request() and peer.send(response(None, version=version) + body)
+    )
+    client = start({"/": upstream}).connect()
+
+    answer = client.ask()
+
+    expect("framing", answer.framing, "chunked")
+    expect("body", answer.body, body)
+    expect("status of another", client.ask().status, 200)
+
+
+@cases(
+    {
+        "204": response(None, status="204 No Content"),
+        "304": response(None, status="304 Not Modified"),
+        "304_with_a_length": response(None, "Content-Length: 5", status="304 Not Modified"),
+    }
+)
+def test_response_without_a_body(sent):
+    client = start({"/": Upstream(answering(sent))}).connect()
+
+    for _ in range(3):
+        answer = client.ask()
+        expect("body", answer.body, b"")
+        expect("Transfer-Encoding", answer.field("Transfer-Encoding"), None)
+
+
+# --- trailers ---------------------------------------------------------------------
+
+
+def test_trailers_of_a_request_are_forwarded():
+    upstream = Upstream()
+    client = start({"/": upstream}).connect()
+
+    client.send(request("POST", "/", CHUNKED) + chunked(b"x", trailers=["X-Sum: 1", "X-More: 2"]))
+
+    expect("status", client.read_response().status, 200)
+    expect("trailers", upstream.requests[0].trailers, [("X-Sum", "1"), ("X-More", "2")])
+
+
+def test_trailers_of_a_response_are_forwarded():
+    sent = response(None, CHUNKED) + chunked(b"x", trailers=["X-Sum: 1", "X-More: 2"])
+
+    answer = start({"/": Upstream(answering(sent))}).connect().ask()
+
+    expect("trailers", answer.trailers, [("X-Sum", "1"), ("X-More", "2")])
+
+
+@cases(
+    {
+        name.lower().replace("-", "_"): f"{name}: {value}"
+        for name, value in {
+            "Content-Length": "50",
+            "Transfer-Encoding": "chunked",
+            "Host": "evil.test",
+            "Connection": "close",
+            "Authorization": "Basic eDp5",
+            "Upgrade": "websocket",
+            "TE": "trailers",
+        }.items()
+    }
+)
+def test_trailer_that_must_not_be_one_is_left_out(line):
+    upstream = Upstream()
+    client = start({"/": upstream}).connect()
+
+    client.send(request("POST", "/", CHUNKED) + chunked(b"x", trailers=[line, "X-Sum: 1"]))
+
+    answer = client.read_response()
+    if answer.status == 200:
+        expect("trailers", upstream.requests[0].trailers, [("X-Sum", "1")])
+    else:
+        expect("status", answer.status, 400)
+        expect("requests at the upstream", upstream.requests, [])
+
+
+def test_trailers_are_not_sent_to_a_1_0_client():
+    sent = response(None, CHUNKED) + chunked(b"hello", trailers=["X-Sum: 1"])
+
+    expect("body", start({"/": Upstream(answering(sent))}).connect().ask(version="HTTP/1.0").body,
+           b"hello")
+
+
+# --- Expect and interim responses ---------------------------------------------------
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+EXPECT = ["Expect: 100-continue", "Content-Length: 5"]
+
+
+def test_expect_waits_for_the_upstreams_100():
+    def serve(peer):
+        head = peer.wait_for_head()
+        peer.send(CONTINUE)
+        peer.send(response(peer.finish(head).body))
+
+    upstream = Upstream(serve)
+    client = start({"/": upstream}).connect()
+
+    client.send(request("POST", "/", *EXPECT))
+    expect("status", client.read_response().status, 100)
+    client.send(b"hello")
+
+    expect("body", client.read_response().body, b"hello")
+    expect("Expect at the upstream", upstream.requests[0].field("Expect"), "100-continue")
+
+
+def test_expect_and_a_body_that_does_not_wait():
+    proxy, _ = echo_proxy()
+    client = proxy.connect()
+
+    client.send(request("POST", "/", *EXPECT) + b"hello")
+
+    answer = client.read_response()
+    if answer.status == 100:
+        answer = client.read_response()
+    expect("body", answer.body, b"hello")
+    expect("status of another", client.ask().status, 200)
+
+
+def test_expect_and_a_refusal_in_the_place_of_100():
+    def serve(peer):
+        peer.wait_for_head()
+        peer.send(response(b"no", status="413 Content Too Large"))
+        peer.expect_closed()
+
+    client = start({"/": Upstream(serve)}).connect()
+
+    client.send(request("POST", "/", *EXPECT))
+
+    expect("status", client.read_response().status, 413)
+    client.half_close()
+    client.expect_closed()
+
+
+def test_expect_of_a_1_0_client_gets_no_100():
+    def serve(peer):
+        head = peer.wait_for_head()
+        peer.send(CONTINUE)
+        peer.send(response(peer.finish(head).body))
+
+    client = start({"/": Upstream(serve)}).connect()
+
+    client.send(request("POST", "/", *EXPECT, version="HTTP/1.0") + b"hello")
+
+    answer = client.read_response()
+    expect("status", answer.status, 200)
+    expect("body", answer.body, b"hello")
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+def test_interim_responses_are_forwarded():
+    client = start({"/": Upstream(answering(HINTS + HINTS + response()))}).connect()
+
+    for _ in range(2):
+        client.send(request("GET", "/"))
+        expect("statuses", [client.read_response().status for _ in range(3)], [103, 103, 200])
+
+
+def test_interim_responses_are_not_for_a_1_0_client():
+    client = start({"/": Upstream(answering(HINTS + response()))}).connect()
+
+    expect("status", client.ask(version="HTTP/1.0").status, 200)
+
+
+def test_interim_responses_without_end_are_cut():
+    def serve(peer):
+        peer.next_request()
+        while True:
+            peer.send(HINTS * 100)
+
+    client = start({"/": Upstream(serve)}, upstream={"response_timeout": "500ms"}).connect()
+    client.send(request("GET", "/"))
+
+    for _ in range(1_000_000):
+        try:
+            if client.read_response().status != 103:
+                return
+        except Closed:
+            return
+    fail("a million interim responses were forwarded")
+
+
+# --- answers before the body ----------------------------------------------------------
+
+
+def test_early_answer_reaches_a_client_that_still_sends():
+    def serve(peer):
+        peer.wait_for_head()
+        peer.send(response(b"no room", "Connection: close", status="507 Insufficient Storage"))
+        peer.half_close()
+        peer.count(1 << 20)
+
+    client = start({"/": Upstream(serve)}).connect()
+    client.send(request("POST", "/", "Content-Length: 1000000000"))
+    sender = threading.Thread(target=send_until_closed, args=(client,), daemon=True)
+    sender.start()
+
+    answer = client.read_response()
+
+    expect("status", answer.status, 507)
+    expect("body", answer.body, b"no room")
+    sender.join(DEADLINE_S)
+    expect("the client still sends", sender.is_alive(), False)
+
+
+def send_until_closed(stream):
+    try:
+        send_bulk(stream, 1_000_000_000)
+    except (Closed, OSError, AssertionError):
+        pass
+
+
+def test_early_answer_to_a_small_body_that_comes_later():
+    def serve(peer):
+        head = peer.wait_for_head()
+        peer.send(response(b"early"))
+        peer.finish(head)
+
+    client = start({"/": Upstream(serve)}).connect()
+    client.send(request("POST", "/", "Content-Length: 5"))
+
+    expect("body", client.read_response().body, b"early")
+
+    # Kept or closed, what comes after must be read as the rest of this body.
+    try:
+        client.send(b"hello" + request("GET", "/"))
+        answer = client.read_response()
+    except Closed:
+        return
+    expect("body of the next", answer.body, b"early")
+
+
+# --- huge bodies ------------------------------------------------------------------------
+
+
+def test_huge_upload_in_constant_memory():
+    got = []
+
+    def serve(peer):
+        head = peer.wait_for_head()
+        got.append(peer.count(int(head.field("Content-Length"))))
+        peer.send(response(b"done"))
+
+    proxy = start({"/": Upstream(serve)})
+    client = proxy.connect()
+    before = proxy.resident_bytes()
+
+    client.send(request("POST", "/", f"Content-Length: {HUGE}"))
+    send_bulk(client, HUGE)
+
+    expect("body", client.read_response().body, b"done")
+    expect("CRC-32", got, [crc_of(HUGE)])
+    expect_within("growth in bytes", proxy.resident_bytes() - before, -MEMORY, MEMORY)
+
+
+def test_huge_download_in_constant_memory():
+    def serve(peer):
+        peer.next_request()
+        peer.send(response(None, f"Content-Length: {HUGE}"))
+        send_bulk(peer, HUGE)
+
+    proxy = start({"/": Upstream(serve)})
+    client = proxy.connect()
+    before = proxy.resident_bytes()
+
+    client.send(request("GET", "/"))
+    client.read_head()
+
+    expect("CRC-32", client.count(HUGE), crc_of(HUGE))
+    expect_within("growth in bytes", proxy.resident_bytes() - before, -MEMORY, MEMORY)
+
+
+def test_large_bodies_in_chunks_both_ways():
+    proxy, _ = echo_proxy()
+    client = proxy.connect()
+    body = os.urandom(3_000_000)
+    pieces = [body[at : at + 65_537] for at in range(0, len(body), 65_537)]
+
+    client.send(request("POST", "/", CHUNKED) + chunked(*pieces))
+
+    expect("echoed", client.read_response().body == body, True)
+
+
+# --- back-pressure ----------------------------------------------------------------------
+
+
+class Flow:
+    """Sends `length` bytes on a stream from a thread, and sees when it is held up."""
+
+    def __init__(self, stream, length):
+        self.stream, self.length, self.sent, self.is_over = stream, length, 0, False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        try:
+            while self.sent < self.length:
+                piece = PIECE[: min(len(PIECE), self.length - self.sent)]
+                self.sent += self.stream.sock.send(piece)
+        except OSError:
+            pass  # who waits for the bytes sees it
+        self.is_over = True
+
+    def wait_until_held(self):
+        """Until what was sent has not changed over 50 looks while some of it cannot go."""
+        seen, same = -1, 0
+
+        def is_held():
+            nonlocal seen, same
+            same = same + 1 if self.sent == seen and unsent_bytes(self.stream.sock) else 0
+            seen = self.sent
+            return self.is_over or same > 50
+
+        wait_until("the sender is held up", is_held)
+        expect("all was taken though nobody read it", self.is_over, False)
+
+
+def test_slow_client_holds_up_the_upstream():
+    flows = []
+
+    def serve(peer):
+        peer.next_request()
+        peer.send(response(None, f"Content-Length: {HUGE}"))
+        peer.sock.settimeout(3 * DEADLINE_S)
+        flows.append(Flow(peer, HUGE))
+        peer.wait_for_head()
+
+    proxy = start({"/": Upstream(serve)})
+    before = proxy.resident_bytes()
+    client = proxy.connect(receive_buffer=65536)
+    client.send(request("GET", "/"))
+    client.read_head()
+
+    wait_until("the upstream sends", lambda: flows)
+    flows[0].wait_until_held()
+
+    expect_within("bytes that the upstream could send", flows[0].sent, 0, KERNEL)
+    expect_within("growth in bytes", proxy.resident_bytes() - before, -MEMORY, MEMORY)
+    expect("another client", proxy.connect().sock.fileno() > 0, True)
+    client.count(HUGE)
+
+
+def test_slow_upstream_holds_up_the_client():
+    reads = threading.Event()
+
+    def serve(peer):
+        peer.wait_for_head()
+        reads.wait(DEADLINE_S)
+        peer.count(HUGE)
+        peer.send(response(b"done"))
+
+    proxy = start({"/": Upstream(serve)})
+    before = proxy.resident_bytes()
+    client = proxy.connect()
+    client.send(request("POST", "/", f"Content-Length: {HUGE}"))
+    client.sock.settimeout(3 * DEADLINE_S)
+    flow = Flow(client, HUGE)
+
+    flow.wait_until_held()
+
+    expect_within("bytes that the client could send", flow.sent, 0, KERNEL)
+    expect_within("growth in bytes", proxy.resident_bytes() - before, -MEMORY, MEMORY)
+    reads.set()
+    expect("body", client.read_response().body, b"done")
+
+
+# --- clients that go --------------------------------------------------------------------
+
+
+@cases({"close": "close", "reset": "reset"})
+def test_client_gone_in_its_body_is_no_whole_request(how):
+    ends = []
+
+    def serve(peer):
+        head = peer.wait_for_head()
+        try:
+            peer.finish(head)
+        except Closed:
+            ends.append("cut")
+            raise
+        ends.append("whole")
+
+    upstream = Upstream(serve)
+    client = start({"/": upstream}).connect()
+    client.send(request("POST", "/", "Content-Length: 1000") + b"some")
+    upstream.wait_for_peers(1)
+
+    getattr(client, how)()
+
+    wait_until("the upstream sees the end", lambda: ends)
+    expect("ends", ends, ["cut"])
+
+
+def test_client_gone_in_chunks_is_no_whole_request():
+    ends = []
+
+    def serve(peer):
+        try:
+            peer.next_request()
+        except Closed:
+            ends.append("cut")
+            raise
+        ends.append("whole")
+
+    upstream = Upstream(serve)
+    client = start({"/": upstream}).connect()
+    client.send(request("POST", "/", CHUNKED) + b"5\r\nhello\r\n")
+    upstream.wait_for_peers(1)
+
+    client.close()
+
+    wait_until("the upstream sees the end", lambda: ends)
+    expect("ends", ends, ["cut"])
+
+
+def test_client_gone_while_it_waits_lets_the_upstream_go():
+    gone = threading.Event()
+
+    def serve(peer):
+        peer.next_request()
+        peer.read_to_end()
+        gone.set()
+
+    upstream = Upstream(serve)
+    client = start({"/": upstream}).connect()
+    client.send(request("GET", "/"))
+    upstream.wait_for_requests(1)
+
+    client.reset()
+
+    expect("the upstream is let go", gone.wait(DEADLINE_S), True)
+
+
+if __name__ == "__main__":
+    run_suite()

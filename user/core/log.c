@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Lines without waiting; see log.h. Each stream is a ring of 1 MiB with one writer
+ * of lines, the loop's thread, and one reader, a thread of the stream's own that
+ * writes to the descriptor and may block there for as long as it takes. Two threads,
+ * because nothing but a thread can wait on a pipe that others write to as well:
+ * readiness may be gone by the time of the write, and O_NONBLOCK would be set for
+ * those others too. So a standard output that nobody reads does not hold up events.
+ *
+ *        tail            handed          head
+ *    -----|----------------|---------------|-----------> bytes, counted mod 2^32
+ *         |  the thread's  |  not handed   |
+ *         |                |  over yet     |
+ *
+ * head and handed are the loop thread's, and what is handed over is published by a
+ * semaphore's post; tail is the thread's. Each is at a line's end. The ring is mapped
+ * twice in a row, so that any part of it can be written to as one piece.
+ *
+ * A line is handed over when 64 KiB have come together, or by the next
+ * thr_log_turn() for an event, and the one 100 ms after it for a request: waking the
+ * thread costs more than the line.
+ */
+#include "core/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/clock.h"
+
+#define RING_BYTES (1U << 20)
+#define LINE_MAX_BYTES (16U << 10)
+#define HAND_OVER_BYTES (64U << 10)
+#define REQUEST_DELAY_MS 100
+#define MESSAGE_MAX 1000
+#define NAME_MAX_BYTES 31
+#define EVENT_MAX (6 * (MESSAGE_MAX + NAME_MAX_BYTES) + 256) /* all of it escaped, and the frame   \
+							      */
+#define STACK_BYTES (64U << 10)
+
+struct stream {
+	int fd;
+	unsigned int delay_ms; /* from the turn that sees a line to handing it over */
+
+	/* The loop thread's. */
+	uint32_t head, handed;
+	uint64_t due_ms; /* when to hand over; 0: not set */
+	uint64_t lost;	 /* lines since the last that were told */
+
+	/* The thread's, and what both use. */
+	char *ring;	     /* NULL: not started, lines are written at once */
+	bool partial_writes; /* to a regular file: whatever there is, in one write */
+	pthread_t thread;
+	sem_t posted;
+	bool stopping;
+	uint32_t published __attribute__((aligned(64)));
+	uint32_t tail __attribute__((aligned(64)));
+};
+
+static struct {
+	enum thr_log_level level;
+	enum thr_log_format format;
+	char name[NAME_MAX_BYTES + 1];
+	char direct[LINE_MAX_BYTES]; /* a line to be written at once */
+	struct stream events, requests;
+} state = {
+	.level = THR_LOG_INFO,
+	.format = THR_LOG_TEXT,
+	.events = {.fd = STDERR_FILENO},
+	.requests = {.fd = STDOUT_FILENO, .delay_ms = REQUEST_DELAY_MS},
+};
+
+static const char *const level_names[] = {
+	[THR_LOG_DEBUG] = "debug",
+	[THR_LOG_INFO] = "info",
+	[THR_LOG_WARNING] = "warning",
+	[THR_LOG_ERROR] = "error",
+};
+
+void thr_log_setup(enum thr_log_level level, enum thr_log_format format)
+{
+	state.level = level;
+	state.format = format;
+}
+
+bool thr_log_enabled(enum thr_log_level level)
+{
+	return level >= state.level;
+}
+
+enum thr_log_format thr_log_current_format(void)
+{
+	return state.format;
+}
+
+void thr_log_name(const char *name)
+{
+	snprintf(state.name, sizeof(state.name), "%s", name);
+}
+
+/* --- writing --- */
+
+/* Write all of it. A failure (the other end is gone, the disk is full) loses what is
+ * left: there is nowhere to say so. A descriptor that somebody made not to block is
+ * waited for, which only the streams' threads and direct lines come to. */
+static void write_all(int fd, const char *at, size_t size)
+{
+	while (size) {
+		ssize_t written = write(fd, at, size);
+
+		if (written > 0) {
+			at += written;
+			size -= (size_t)written;
+		} else if (written < 0 && errno == EAGAIN) {
+			struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+			poll(&ready, 1, -1);
+		} else if (written == 0 || errno != EINTR) {
+			return;
+		}
+	}
+}
+
+/* The first whole lines of `size` bytes that may be one write: PIPE_BUF bytes, which
+ * the kernel does not mix with those of others; or one line that is longer. */
+static size_t piece_of(const char *at, size_t size)
+{
+	const char *end;
+
+	if (size <= PIPE_BUF)
+		return size;
+	end = memrchr(at, '\n', PIPE_BUF);
+	if (!end)
+		end = memchr(at + PIPE_BUF, '\n', size - PIPE_BUF);
+	return end ? (size_t)(end + 1 - at) : size;
+}
+
+/* --- the threads --- */
+
+static bool drain(struct stream *stream)
+{
+	uint32_t end = __atomic_load_n(&stream->published, __ATOMIC_ACQUIRE);
+	uint32_t tail = stream->tail;
+
+	if (tail == end)
+		return false;
+	while (tail != end) {
+		const char *at = stream->ring + tail % RING_BYTES;
+		size_t size = end - tail;
+
+		if (!stream->partial_writes)
+			size = piece_of(at, size);
+		write_all(stream->fd, at, size);
+		tail += (uint32_t)size;
+		__atomic_store_n(&stream->tail, tail, __ATOMIC_RELEASE);
+	}
+	return true;
+}
+
+static void *write_stream(void *argument)
+{
+	struct stream *stream = argument;
+	bool stopping;
+
+	do {
+		while (sem_wait(&stream->posted) < 0)
+			; /* interrupted: signals are blocked, a debugger's stop is not */
+		stopping = __atomic_load_n(&stream->stopping, __ATOMIC_ACQUIRE);
+		drain(stream);
+	} while (!stopping);
+	return NULL;
+}
+
+/* The same pages twice in a row. */
+static int map_ring(char **ret_ring)
+{
+	AUTO_CLOSE int fd = memfd_create("log", MFD_CLOEXEC);
+	char *ring;
+
+	if (fd < 0 || ftruncate(fd, RING_BYTES) < 0)
+		return -errno;
+	ring = mmap(NULL, 2 * RING_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ring == MAP_FAILED)
+		return -errno;
+	for (size_t half = 0; half < 2; half++) {
+		if (mmap(ring + half * RING_BYTES, RING_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+			int code = -errno;
+
+			munmap(ring, 2 * RING_BYTES);
+			return code;
+		}
+	}
+	*ret_ring = ring;
+	return 0;
+}
+
+static int start_thread(struct stream *stream)
+{
+	pthread_attr_t attributes;
+	sigset_t all, before;
+	int code;
+
+	code = pthread_attr_init(&attributes);
+	if (code)
+		return -code;
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	/* Signals are the loop's. SIGPIPE among them: blocked, it does not kill. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	code = pthread_create(&stream->thread, &attributes, write_stream, stream);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	return -code;
+}
+
+static int stream_start(struct stream *stream)
+{
+	struct stat about;
+	int r;
+
+	if (stream->ring)
+		return -EALREADY;
+	r = map_ring(&stream->ring);
+	if (r < 0)
+		return r;
+	stream->partial_writes = fstat(stream->fd, &about) == 0 && S_ISREG(about.st_mode);
+	stream->head = stream->handed = stream->published = stream->tail = 0;
+	stream->due_ms = stream->lost = 0;
+	stream->stopping = false;
+	sem_init(&stream->posted, 0, 0);
+	r = start_thread(stream);
+	if (r < 0) {
+		munmap(stream->ring, 2 * RING_BYTES);
+		stream->ring = NULL;
+	}
+	return r;
+}
+
+/* --- the loop's side --- */
+
+static void hand_over(struct stream *stream)
+{
+	stream->due_ms = 0;
+	stream->handed = stream->head;
+	__atomic_store_n(&stream->published, stream->head, __ATOMIC_RELEASE);
+	sem_post(&stream->posted);
+}
+
+/* Room for a line, or NULL. */
+static char *room_for(struct stream *stream, size_t size)
+{
+	uint32_t used = stream->head - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
+
+	if (!stream->ring)
+		return state.direct;
+	return RING_BYTES - used >= size ? stream->ring + stream->head % RING_BYTES : NULL;
+}
+
+static void commit(struct stream *stream, size_t length)
+{
+	if (!stream->ring) {
+		write_all(stream->fd, state.direct, length);
+		return;
+	}
+	stream->head += (uint32_t)length;
+	if (stream->head - stream->handed >= HAND_OVER_BYTES)
+		hand_over(stream);
+}
+
+/* --- events --- */
+
+static size_t escape(char *to, const char *from)
+{
+	const char *start = to;
+
+	for (; *from; from++) {
+		unsigned char byte = (unsigned char)*from;
+
+		if (state.format == THR_LOG_JSON && (byte == '"' || byte == '\\'))
+			to += sprintf(to, "\\%c", byte);
+		else if (byte >= ' ' && byte <= '~')
+			*to++ = (char)byte;
+		else
+			to += sprintf(to, state.format == THR_LOG_JSON ? "\\u%04x" : "\\x%02x",
+				      byte);
+	}
+	*to = '\0';
+	return (size_t)(to - start);
+}
+
+/* One event of at most EVENT_MAX bytes. Returns its length. */
+static size_t format_event(char *line, enum thr_log_level level, const char *message)
+{
+	uint64_t wall_ns = thr_clock_wall_ns();
+	time_t seconds = (time_t)(wall_ns / THR_NS_PER_S);
+	unsigned int ms = (unsigned int)(wall_ns % THR_NS_PER_S / THR_NS_PER_MS);
+	const bool json = state.format == THR_LOG_JSON;
+	struct tm utc;
+	char *at = line;
+
+	gmtime_r(&seconds, &utc);
+	at += sprintf(at, json ? "{\"time\":\"" : "");
+	at += strftime(at, 32, "%Y-%m-%dT%H:%M:%S", &utc);
+	at += sprintf(at, json ? ".%03uZ\",\"level\":\"%s\",\"process\":\"" : ".%03uZ %s ", ms,
+		      level_names[level]);
+	at += escape(at, state.name);
+	at += sprintf(at, json ? "\",\"message\":\"" : state.name[0] ? ": " : "");
+	at += escape(at, message);
+	at += sprintf(at, json ? "\"}\n" : "\n");
+	return (size_t)(at - line);
+}
+
+/* Say how many lines were lost, as soon as there is room for that and for a line of
+ * `size` bytes behind it. Returns false when there is not. */
+static bool tell_lost(struct stream *stream, size_t size)
+{
+	char message[96], *line;
+
+	if (!stream->lost)
+		return true;
+	line = room_for(stream, EVENT_MAX + size);
+	if (!line)
+		return false;
+	snprintf(message, sizeof(message), "%llu log lines lost here: they were not read in time",
+		 (unsigned long long)stream->lost);
+	stream->lost = 0;
+	commit(stream, format_event(line, THR_LOG_WARNING, message));
+	return true;
+}
+
+static char *reserve(struct stream *stream, size_t size)
+{
+	char *line = NULL;
+
+	assert(size <= LINE_MAX_BYTES);
+	if (tell_lost(stream, size))
+		line = room_for(stream, size);
+	if (!line)
+		stream->lost++;
+	return line;
+}
+
+void thr_log(enum thr_log_level level, const char *format, ...)
+{
+	char message[MESSAGE_MAX + 1], *line;
+	va_list arguments;
+
+	if (!thr_log_enabled(level))
+		return;
+	va_start(arguments, format);
+	vsnprintf(message, sizeof(message), format, arguments);
+	va_end(arguments);
+	line = reserve(&state.events, EVENT_MAX);
+	if (line)
+		commit(&state.events, format_event(line, level, message));
+}
+
+/* --- requests --- */
+
+char *thr_log_reserve(size_t size)
+{
+	return reserve(&state.requests, size);
+}
+
+void thr_log_commit(size_t length)
+{
+	commit(&state.requests, length);
+}
+
+/* --- start, turn, stop --- */
+
+int thr_log_start(void)
+{
+	int r = stream_start(&state.events);
+
+	if (r < 0)
+		return r;
+	r = stream_start(&state.requests);
+	if (r < 0)
+		thr_log_stop(1000);
+	return r;
+}
+
+/* Returns the milliseconds until the stream wants its next turn, or -1. */
+static int turn(struct stream *stream, uint64_t now_ms)
+{
+	if (!stream->ring)
+		return -1;
+	if (!tell_lost(stream, 0))
+		return REQUEST_DELAY_MS;
+	if (stream->head == stream->handed)
+		return -1;
+	if (!stream->due_ms)
+		stream->due_ms = now_ms + stream->delay_ms;
+	if (now_ms < stream->due_ms)
+		return (int)(stream->due_ms - now_ms);
+	hand_over(stream);
+	return -1;
+}
+
+int thr_log_turn(uint64_t now_ms)
+{
+	int events = turn(&state.events, now_ms), requests = turn(&state.requests, now_ms);
+
+	if (events < 0 || requests < 0)
+		return events < 0 ? requests : events;
+	return events < requests ? events : requests;
+}
+
+/* A thread that does not end in time hangs in a write: it and its ring are left to the
+ * end of the process, and further lines to that stream are lost. */
+static void stream_stop(struct stream *stream, const struct timespec *deadline)
+{
+	if (!stream->ring || pthread_clockjoin_np(stream->thread, NULL, CLOCK_MONOTONIC, deadline))
+		return;
+	sem_destroy(&stream->posted);
+	munmap(stream->ring, 2 * RING_BYTES);
+	stream->ring = NULL;
+}
+
+void thr_log_stop(unsigned int wait_ms)
+{
+	uint64_t end_ns = thr_clock_monotonic_ns() + wait_ms * THR_NS_PER_MS;
+	struct timespec deadline = {.tv_sec = (time_t)(end_ns / THR_NS_PER_S),
+				    .tv_nsec = (long)(end_ns % THR_NS_PER_S)};
+	struct stream *streams[] = {&state.requests, &state.events};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!streams[i]->ring)
+			continue;
+		tell_lost(streams[i], 0);
+		__atomic_store_n(&streams[i]->stopping, true, __ATOMIC_RELEASE);
+		hand_over(streams[i]);
+	}
+	for (size_t i = 0; i < 2; i++)
+		stream_stop(streams[i], &deadline);
+}

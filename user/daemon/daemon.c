@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The composition root of `run`: makes what the workers share, in the order in
+ * which it can fail, and hands it to the master.
+ *
+ *   configuration -> user -> listeners -> shared memory -> packet layer -> workers
+ *
+ * Listeners come before the packet layer, because they are what fails most often,
+ * and clients that connect early wait in their queues. The packet layer outlives
+ * this process; only when the start fails is it taken off again from where this
+ * start put it.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "daemon/listener.h"
+#include "daemon/master.h"
+#include "daemon/packet.h"
+
+/* Of a process: both sides of each connection, and what is not a connection. */
+#define DESCRIPTORS_BESIDE 1024
+
+/* Signals wait from the first moment on: one that comes during the start is
+ * obeyed after it. Descriptors 0 to 2 are open, so that nothing else gets their
+ * numbers. */
+static void settle_in(void)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	thr_log_name("master");
+}
+
+static unsigned int count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned int)CPU_COUNT(&set);
+}
+
+/* Of the master, and so of the workers: one of them may come to have every
+ * connection. */
+static void raise_descriptors(uint64_t max_connections)
+{
+	rlim_t wanted = (rlim_t)max_connections * 2 + DESCRIPTORS_BESIDE;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	if (limit.rlim_max < wanted) {
+		const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+
+		if (!setrlimit(RLIMIT_NOFILE, &more))
+			return;
+		thr_log(THR_LOG_WARNING,
+			"a process may open %llu files, and server.max_connections can take %llu: "
+			"raise the limit (LimitNOFILE=, fs.nr_open)",
+			(unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+	}
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int make_slots(struct thr_master *master)
+{
+	const struct thr_server_config *server = &master->generation->config->server;
+
+	master->worker_count = server->workers ? server->workers : count_cpus();
+	master->slots = calloc(master->worker_count, sizeof(*master->slots));
+	if (!master->slots)
+		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		thr_slot_init(&master->slots[i], master, i);
+	return 0;
+}
+
+static int open_listeners(struct thr_master *master)
+{
+	const struct thr_config *config = master->generation->config;
+	AUTO_FREE int *fds = calloc(master->worker_count, sizeof(*fds));
+	int r;
+
+	if (!fds)
+		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
+	if (!config->route_count)
+		return 0;
+	r = thr_listeners_open(&config->server, false, fds, master->worker_count, master->error);
+	for (unsigned int i = 0; i < master->worker_count && !r; i++)
+		master->slots[i].listener = fds[i];
+	return r;
+}
+
+static int share_memory(struct thr_master *master)
+{
+	const struct thr_config *config = master->generation->config;
+	size_t size = master->worker_count * sizeof(*master->counts);
+	void *counts;
+	int r = thr_memory_new(config->max_keys, &master->buckets);
+
+	if (r)
+		return thr_fail(master->error, -r,
+				"memory for store.memory.max_keys of %llu: %s: write a smaller "
+				"number",
+				(unsigned long long)config->max_keys, strerror(-r));
+	counts = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counts == MAP_FAILED)
+		return thr_fail(master->error, errno, "memory that workers share: %s",
+				strerror(errno));
+	master->counts = counts;
+	return thr_generation_share(master->generation, master->worker_count, NULL, master->error);
+}
+
+static int prepare(struct thr_master *master)
+{
+	const struct thr_config *config;
+	int r = thr_generation_load(master->path, &master->generation, master->error);
+
+	if (r)
+		return r;
+	config = master->generation->config;
+	r = thr_reload_check(master->path, config, master->error);
+	if (!r) {
+		thr_log_setup(config->log_level, config->log_format);
+		r = thr_run_as_find(config->server.user, &master->run_as, master->error);
+	}
+	if (!r)
+		r = make_slots(master);
+	if (!r)
+		r = open_listeners(master);
+	return r ? r : share_memory(master);
+}
+
+/* With the packet layer on, which stays when this ends as it should. */
+static int serve(struct thr_master *master)
+{
+	const struct thr_config *config = master->generation->config;
+	AUTO_FREE bool *attached = calloc(config->xdp.interface_count + 1, sizeof(*attached));
+	int r;
+
+	if (!attached)
+		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
+	r = thr_packet_apply(&config->xdp, attached, master->error);
+	if (r)
+		return r;
+	thr_reload_warn(master, config);
+	raise_descriptors(config->server.max_connections);
+	if (!thr_sandbox_exists())
+		thr_log(THR_LOG_WARNING,
+			"this build has a sanitizer: system calls of workers are not filtered");
+	r = thr_master_run(master);
+	/* A reload replaces the configuration, and comes only after a good start. */
+	if (master->result)
+		thr_packet_undo(&config->xdp, attached);
+	return r;
+}
+
+static void release(struct thr_master *master)
+{
+	for (unsigned int i = 0; master->slots && i < master->worker_count; i++) {
+		thr_listeners_close(&master->slots[i].listener, 1);
+		thr_listeners_close(&master->slots[i].retired, 1);
+	}
+	free(master->slots);
+	thr_loop_free(master->loop);
+	if (master->signals.fd >= 0)
+		close(master->signals.fd);
+	if (master->counts)
+		munmap(master->counts, master->worker_count * sizeof(*master->counts));
+	thr_memory_free(master->buckets);
+	thr_generation_free(master->generation);
+}
+
+int thr_daemon_run(const char *path, struct thr_error *error)
+{
+	struct thr_master master = {.path = path, .signals.fd = -1, .error = error};
+	int r;
+
+	settle_in();
+	r = prepare(&master);
+	if (!r)
+		r = serve(&master);
+	if (!r)
+		thr_log(THR_LOG_INFO, "ended%s",
+			master.generation->config->xdp.present
+				? "; the packet layer stays: 'xdp-throttle detach --dev IF' takes "
+				  "it off"
+				: "");
+	release(&master);
+	return r;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See generation.h. */
+#include "daemon/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "core/cleanup.h"
+
+#define FILE_BYTES_MAX ((size_t)64 << 20) /* as thr_config_parse() refuses */
+#define PIECE_BYTES ((size_t)64 << 10)
+
+extern char **environ;
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+	while (size) {
+		ssize_t put = write(fd, bytes, size);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		bytes += put;
+		size -= (size_t)put;
+	}
+	return 0;
+}
+
+/* Copy a file of any kind to its end, or past the limit. */
+static int copy_file(int from, int to)
+{
+	AUTO_FREE char *piece = malloc(PIECE_BYTES);
+	size_t size = 0;
+
+	if (!piece)
+		return -ENOMEM;
+	while (size <= FILE_BYTES_MAX) {
+		ssize_t got = read(from, piece, PIECE_BYTES);
+		int r;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		size += (size_t)got;
+		r = write_all(to, piece, (size_t)got);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int read_text(const char *path, int *ret_fd, struct thr_error *error)
+{
+	AUTO_CLOSE int from = open(path, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd = -1;
+	int r;
+
+	if (from < 0)
+		return thr_fail(error, errno, "%s: cannot be read: %s", path, strerror(errno));
+	fd = memfd_create("xdp-throttle.yaml", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	r = fd < 0 ? -errno : copy_file(from, fd);
+	if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		r = -errno;
+	if (r)
+		return thr_fail(error, -r, "%s: cannot be read: %s", path, strerror(-r));
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int thr_generation_parse(const char *name, int fd, struct thr_config **ret_config,
+			 struct thr_error *error)
+{
+	struct stat status;
+	size_t size;
+	void *text;
+	int r;
+
+	if (fstat(fd, &status))
+		return thr_fail(error, errno, "%s: %s", name, strerror(errno));
+	size = (size_t)status.st_size;
+	if (!size)
+		return thr_config_parse(name, "", 0, environ, ret_config, error);
+	text = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		return thr_fail(error, errno, "%s: %s", name, strerror(errno));
+	r = thr_config_parse(name, text, size, environ, ret_config, error);
+	munmap(text, size);
+	return r;
+}
+
+int thr_generation_load(const char *path, struct thr_generation **ret_generation,
+			struct thr_error *error)
+{
+	struct thr_generation *generation = malloc(sizeof(*generation));
+	int r;
+
+	if (!generation)
+		return thr_fail(error, ENOMEM, "%s: %s", path, strerror(ENOMEM));
+	*generation = (struct thr_generation){.number = 1, .text_fd = -1, .targets_fd = -1};
+	r = read_text(path, &generation->text_fd, error);
+	if (!r)
+		r = thr_generation_parse(path, generation->text_fd, &generation->config, error);
+	if (r)
+		thr_generation_free(generation);
+	else
+		*ret_generation = generation;
+	return r;
+}
+
+struct thr_targets *thr_generation_map(int fd, size_t size)
+{
+	struct stat status;
+	void *block;
+
+	if (fstat(fd, &status))
+		return NULL;
+	if ((size_t)status.st_size < size) {
+		errno = EPROTO;
+		return NULL;
+	}
+	block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return block == MAP_FAILED ? NULL : block;
+}
+
+static int make_targets(struct thr_generation *generation, size_t size)
+{
+	AUTO_CLOSE int fd = memfd_create("xdp-throttle targets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct thr_targets *targets;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	targets = thr_generation_map(fd, size);
+	if (!targets)
+		return -errno;
+	generation->targets = targets;
+	generation->targets_size = size;
+	generation->targets_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int thr_generation_share(struct thr_generation *generation, unsigned int workers,
+			 const struct thr_generation *previous, struct thr_error *error)
+{
+	const struct thr_config *config = generation->config;
+	int r = make_targets(generation, thr_targets_size(config, workers));
+
+	if (r)
+		return thr_fail(error, -r, "memory that workers share: %s", strerror(-r));
+	thr_targets_init(generation->targets, config, workers);
+	if (previous) {
+		generation->number = previous->number + 1;
+		thr_targets_inherit(generation->targets, config, previous->targets,
+				    previous->config);
+	}
+	return 0;
+}
+
+void thr_generation_free(struct thr_generation *generation)
+{
+	if (!generation)
+		return;
+	if (generation->targets)
+		munmap(generation->targets, generation->targets_size);
+	if (generation->targets_fd >= 0)
+		close(generation->targets_fd);
+	if (generation->text_fd >= 0)
+		close(generation->text_fd);
+	thr_config_free(generation->config);
+	free(generation);
+}

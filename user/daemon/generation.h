@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One state of the configuration, from a good file to the next: its text, which
+ * every worker parses for itself, what it says, and the memory in which the
+ * workers keep what they know together of its targets.
+ *
+ * The text is kept as it was read, so that a worker that starts later begins with
+ * what the others have and not with what the file has become. It is in a sealed
+ * memfd: nobody can change or cut it under a worker that has it mapped.
+ */
+#ifndef THR_GENERATION_H
+#define THR_GENERATION_H
+
+#include "config/config.h"
+#include "proxy/target.h"
+
+struct thr_generation {
+	uint64_t number; /* from 1 */
+	struct thr_config *config;
+	int text_fd;
+	int targets_fd; /* -1 before thr_generation_share() */
+	struct thr_targets *targets;
+	size_t targets_size;
+};
+
+/* Read and validate the file with the environment of this process. Returns 0, or a
+ * negative errno with the error of thr_config_load(). */
+int thr_generation_load(const char *path, struct thr_generation **ret_generation,
+			struct thr_error *error);
+
+/* Make the block of targets for `workers`, and take over what `previous` (which may
+ * be NULL) knows of the same ones. Returns 0 or a negative errno with the error. */
+int thr_generation_share(struct thr_generation *generation, unsigned int workers,
+			 const struct thr_generation *previous, struct thr_error *error);
+
+/* NULL-safe. Workers keep what they have mapped. */
+void thr_generation_free(struct thr_generation *generation);
+
+/* Parse the text in `fd`, as thr_config_parse() does. */
+int thr_generation_parse(const char *name, int fd, struct thr_config **ret_config,
+			 struct thr_error *error);
+
+/* Map a block of targets of `size` bytes, shared; NULL with errno when `fd` does
+ * not have that many. */
+struct thr_targets *thr_generation_map(int fd, size_t size);
+
+#endif

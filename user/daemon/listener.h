@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The sockets that clients connect to: one for each worker, on one address, and
+ * the kernel spreads connections over them (SO_REUSEPORT), so that no worker
+ * waits for another and none is woken in vain.
+ *
+ * SO_REUSEPORT alone would let a second `run` of the same user take half of the
+ * clients in silence. So the first socket is bound and listens without it, which
+ * the kernel grants to one process only, and is opened for the others after that.
+ */
+#ifndef THR_LISTENER_H
+#define THR_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+
+#define THR_LISTEN_TEXT 64
+
+/* "192.0.2.1:8080", "[2001:db8::1]:8080", "*:8080" for every address. */
+void thr_listen_format(const struct thr_server_config *server, char text[static THR_LISTEN_TEXT]);
+
+/*
+ * Open `count` sockets that listen, do not block and are closed on exec. Without
+ * an address: IPv6 and IPv4, or IPv4 where the machine has no IPv6. With `shared`
+ * the port may be one that sockets of ours already listen on. Returns 0, or a
+ * negative errno with `error` set and nothing open.
+ */
+int thr_listeners_open(const struct thr_server_config *server, bool shared, int *ret_fds,
+		       size_t count, struct thr_error *error);
+
+/* Closes and sets to -1. */
+void thr_listeners_close(int *fds, size_t count);
+
+#endif

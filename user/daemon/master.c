@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the master does when: the phases of `run`, by signals and by what becomes
+ * of the workers.
+ *
+ * SIGTERM and SIGINT close the listeners at once, so that clients and balancers
+ * see that this machine is leaving, and give connections server.drain_timeout to
+ * end. A second one ends them.
+ */
+#include "daemon/master.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "daemon/listener.h"
+#include "daemon/message.h"
+#include "daemon/notify.h"
+
+#define MASTER(pointer, member)                                                                    \
+	((struct thr_master *)((char *)(pointer)-offsetof(struct thr_master, member)))
+
+static void kill_all(struct thr_master *master)
+{
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		thr_slot_kill(&master->slots[i]);
+}
+
+/* --- the end --- */
+
+static void drain(struct thr_master *master)
+{
+	const struct thr_message message = {.kind = THR_MESSAGE_DRAIN};
+	uint64_t wait_ms = master->generation->config->server.drain_timeout_ms;
+
+	master->phase = THR_DRAINING;
+	thr_notify("STOPPING=1\nSTATUS=draining");
+	thr_log(THR_LOG_INFO, "draining: connections have %" PRIu64 " ms to end", wait_ms);
+	for (unsigned int i = 0; i < master->worker_count; i++) {
+		struct thr_slot *slot = &master->slots[i];
+
+		thr_listeners_close(&slot->listener, 1);
+		thr_listeners_close(&slot->retired, 1);
+		thr_loop_disarm(master->loop, &slot->timer);
+		if (slot->pid)
+			thr_slot_tell(slot, &message, NULL);
+	}
+	thr_loop_arm(master->loop, &master->deadline, wait_ms);
+}
+
+static void on_deadline(struct thr_timer *timer)
+{
+	struct thr_master *master = MASTER(timer, deadline);
+	uint64_t cut = 0;
+
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		cut += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED);
+	thr_log(THR_LOG_WARNING,
+		"server.drain_timeout is over: connections that were cut: %" PRIu64, cut);
+	kill_all(master);
+}
+
+void thr_master_fail(struct thr_master *master, int code, const char *text)
+{
+	if (master->phase != THR_STARTING || master->result)
+		return;
+	master->result = thr_fail(master->error, code, "%s", text);
+	master->phase = THR_DRAINING;
+	kill_all(master);
+}
+
+static bool is_over(const struct thr_master *master)
+{
+	if (master->phase != THR_DRAINING)
+		return false;
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		if (master->slots[i].pid)
+			return false;
+	return true;
+}
+
+static void reap(struct thr_master *master)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (unsigned int i = 0; i < master->worker_count; i++)
+			if (master->slots[i].pid == pid) {
+				thr_slot_died(&master->slots[i], status);
+				break;
+			}
+}
+
+/* --- signals and phases --- */
+
+void thr_master_settle(struct thr_master *master)
+{
+	for (unsigned int i = 0; i < master->worker_count; i++) {
+		const struct thr_slot *slot = &master->slots[i];
+
+		if (slot->pid && slot->generation != master->generation->number)
+			return;
+		if (!slot->pid && master->phase == THR_STARTING)
+			return;
+	}
+	if (master->phase == THR_DRAINING)
+		return;
+	if (master->phase != THR_SERVING)
+		thr_reload_end(master);
+	master->phase = THR_SERVING;
+	if (master->reload_wanted) {
+		master->reload_wanted = false;
+		thr_reload_begin(master);
+	}
+}
+
+static void on_end_signal(struct thr_master *master, int number)
+{
+	if (master->phase == THR_DRAINING) {
+		thr_log(THR_LOG_WARNING, "a second signal: ending at once");
+		kill_all(master);
+		return;
+	}
+	thr_log(THR_LOG_INFO, "%s", strsignal(number));
+	drain(master);
+}
+
+static void on_signals(struct thr_io *io, uint32_t events)
+{
+	struct thr_master *master = MASTER(io, signals);
+	struct signalfd_siginfo signal;
+
+	(void)events;
+	while (read(io->fd, &signal, sizeof(signal)) == sizeof(signal)) {
+		if (signal.ssi_signo == SIGCHLD) {
+			reap(master);
+		} else if (signal.ssi_signo == SIGHUP) {
+			master->reload_wanted = master->phase != THR_DRAINING;
+			if (master->phase == THR_SERVING)
+				thr_master_settle(master);
+		} else {
+			on_end_signal(master, (int)signal.ssi_signo);
+		}
+	}
+}
+
+static int watch_signals(struct thr_master *master)
+{
+	sigset_t set;
+	int fd;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	master->signals = (struct thr_io){.fd = fd, .ready = on_signals};
+	return thr_loop_watch_level(master->loop, &master->signals, EPOLLIN);
+}
+
+static int fail_loop(struct thr_master *master, int code)
+{
+	return thr_fail(master->error, code, "the master's loop: %s", strerror(code));
+}
+
+int thr_master_run(struct thr_master *master)
+{
+	int r = thr_loop_new(&master->loop);
+
+	if (!r)
+		r = watch_signals(master);
+	if (r) {
+		master->result = fail_loop(master, -r);
+		return master->result;
+	}
+	master->deadline.fire = on_deadline;
+	for (unsigned int i = 0; i < master->worker_count && !master->result; i++)
+		thr_slot_spawn(&master->slots[i]);
+	while (!is_over(master) && !r)
+		r = thr_loop_turn(master->loop, -1);
+	if (r) {
+		kill_all(master);
+		return fail_loop(master, -r);
+	}
+	return master->result;
+}

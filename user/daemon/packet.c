@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See packet.h. */
+#include "daemon/packet.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "control/attach.h"
+#include "control/lock.h"
+#include "control/tables.h"
+#include "core/cleanup.h"
+#include "core/log.h"
+
+static void log_attached(const char *device, const struct thr_attach_result *result)
+{
+	thr_log(THR_LOG_INFO, "%s: %s in %s mode, program %u%s", device,
+		result->was_attached ? "already attached" : "attached", thr_mode_name(result->mode),
+		result->program_id, result->joined ? ", behind libxdp's dispatcher" : "");
+	if (result->native_error)
+		thr_log(THR_LOG_WARNING, "%s: generic because native mode was refused: %s", device,
+			thr_native_error_text(result->native_error));
+}
+
+static bool is_named(const struct thr_instance *instance, const struct thr_xdp_config *xdp)
+{
+	for (size_t i = 0; i < instance->attachment_count; i++)
+		for (size_t j = 0; j < xdp->interface_count; j++)
+			if (strcmp(instance->attachments[i].name, xdp->interfaces[j]) == 0)
+				return true;
+	return false;
+}
+
+/* Write the tables into the throttle that the interfaces share; into each, where
+ * they were attached apart. */
+static int write_tables(const struct thr_xdp_config *xdp, struct thr_error *error)
+{
+	struct thr_instances instances = {};
+	int r = thr_instances_find(&instances, error);
+
+	for (size_t i = 0; i < instances.count && !r; i++)
+		if (is_named(&instances.items[i], xdp))
+			r = thr_tables_write(&instances.items[i], &xdp->tables, error);
+	thr_instances_clear(&instances);
+	return r;
+}
+
+static void undo(const struct thr_xdp_config *xdp, const bool *attached)
+{
+	struct thr_error error;
+
+	for (size_t i = 0; i < xdp->interface_count; i++)
+		if (attached[i] && thr_detach(xdp->interfaces[i], &error))
+			thr_log(THR_LOG_WARNING, "%s", error.text);
+}
+
+static int attach_all(const struct thr_xdp_config *xdp, struct thr_attach_result *results,
+		      bool *attached, struct thr_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < xdp->interface_count && !r; i++) {
+		const struct thr_attach_request request = {.device = xdp->interfaces[i],
+							   .mode = xdp->mode};
+
+		r = thr_attach(&request, &results[i], error);
+		attached[i] = !r && !results[i].was_attached;
+	}
+	return r;
+}
+
+/* Tables come last, by one store in each throttle: what fails before leaves the
+ * old ones in force. A throttle that is new passes everything until then. */
+int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struct thr_error *error)
+{
+	AUTO_FREE struct thr_attach_result *results = NULL;
+	AUTO_CLOSE int lock = -1;
+	int r;
+
+	if (!xdp->present)
+		return 0;
+	results = calloc(xdp->interface_count, sizeof(*results));
+	if (!results)
+		return thr_fail(error, ENOMEM, "xdp.interfaces: %s", strerror(ENOMEM));
+	lock = thr_lock(error);
+	if (lock < 0)
+		return lock;
+	memset(ret_attached, 0, xdp->interface_count * sizeof(*ret_attached));
+	r = attach_all(xdp, results, ret_attached, error);
+	if (!r)
+		r = write_tables(xdp, error);
+	if (r)
+		undo(xdp, ret_attached);
+	for (size_t i = 0; i < xdp->interface_count && !r; i++)
+		log_attached(xdp->interfaces[i], &results[i]);
+	return r;
+}
+
+void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached)
+{
+	AUTO_CLOSE int lock = -1;
+
+	if (!xdp->present)
+		return;
+	lock = thr_lock(NULL);
+	if (lock >= 0)
+		undo(xdp, attached);
+}

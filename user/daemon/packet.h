@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The packet layer of a configuration: its program on every interface, then its
+ * tables, all or nothing. Interfaces that a configuration no longer names keep
+ * the program: protection ends when somebody says `detach`, and not before.
+ */
+#ifndef THR_PACKET_H
+#define THR_PACKET_H
+
+#include "config/config.h"
+
+/*
+ * Attach to the interfaces and make the tables live; nothing without an xdp
+ * section. On success `ret_attached`, with room for an element for each interface,
+ * says which did not have the program before. On failure those are detached
+ * again and the old tables are in force.
+ */
+int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struct thr_error *error);
+
+/* Detach the interfaces that are marked. */
+void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a worker gives up before it meets a stranger's first byte. It keeps the
+ * descriptors that the master sends it, sockets to the network, and files that
+ * anybody may read; a fault in it is worth no more than that.
+ */
+#ifndef THR_PRIVILEGES_H
+#define THR_PRIVILEGES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "core/error.h"
+
+/* Whom workers run as. */
+struct thr_run_as {
+	bool change; /* false: as whom the master does, who is not root */
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Look up `user`, or "nobody" for NULL, when this process is root. Returns 0, or a
+ * negative errno with `error` set. */
+int thr_run_as_find(const char *user, struct thr_run_as *ret_run_as, struct thr_error *error);
+
+/* Become that user without groups, without any capability and without a way to
+ * get one (no_new_privs). For good. */
+int thr_privileges_drop(const struct thr_run_as *run_as, struct thr_error *error);
+
+/*
+ * Allow this process the system calls that serving takes, and no others; threads
+ * that it starts too. sandbox.c has the list, and what becomes of the rest.
+ * thr_sandbox_exists() is false where the program was built with a sanitizer that
+ * needs others: entering does nothing then.
+ */
+int thr_sandbox_enter(struct thr_error *error);
+bool thr_sandbox_exists(void);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From one configuration to the next while clients are served.
+ *
+ * Workers take the new configuration themselves instead of being replaced by new
+ * ones: no connection changes hands or is closed, WebSockets of hours included, and
+ * nothing runs twice. Requests in flight end by what they began with; the next one
+ * goes by the new. What can be refused is done first, and a refusal changes
+ * nothing:
+ *
+ *   read and validate -> open listeners, where the address changed -> packet layer
+ *       | refused: one line, all is as before                          |
+ *       +<-------------------------------------------------------------+
+ *   then: tell the workers -> all have answered -> close the old listeners
+ *
+ * A connection that waits in the queue of an old listener when that closes is
+ * reset; it was for an address that is not served any more.
+ */
+#include "daemon/master.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "daemon/listener.h"
+#include "daemon/notify.h"
+#include "daemon/packet.h"
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+int thr_reload_check(const char *path, const struct thr_config *config, struct thr_error *error)
+{
+	if (config->route_count || config->xdp.present)
+		return 0;
+	return thr_fail(error, EINVAL,
+			"%s: neither routes nor xdp: there is nothing to run; write one of them",
+			path);
+}
+
+void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
+{
+	const struct thr_tables *tables = &config->xdp.tables;
+
+	for (size_t i = 0; i < tables->service_count; i++)
+		if (tables->services[i].new_sources.count)
+			thr_log(THR_LOG_WARNING,
+				"%s: service %s: new_sources is valid but not enforced by this "
+				"version",
+				master->path, tables->services[i].name);
+	if (config->api_present)
+		thr_log(THR_LOG_WARNING, "%s: api is valid but not served by this version",
+			master->path);
+	if (config->backend == THR_BACKEND_REDIS)
+		thr_log(THR_LOG_WARNING,
+			"%s: store.backend redis is valid but not served by this version: "
+			"requests are counted in memory",
+			master->path);
+}
+
+/* --- what stays until a restart --- */
+
+static void warn_kept(const char *key)
+{
+	thr_log(THR_LOG_WARNING, "%s changed: the old value stays until a restart", key);
+}
+
+/* What was fixed when the workers started. */
+static void keep_fixed(struct thr_config *old, struct thr_config *config)
+{
+	char *user = config->server.user;
+
+	if (config->server.workers != old->server.workers)
+		warn_kept("server.workers");
+	if (!same_text(user, old->server.user))
+		warn_kept("server.user");
+	if (config->max_keys != old->max_keys)
+		warn_kept("store.memory.max_keys");
+	config->server.workers = old->server.workers;
+	config->max_keys = old->max_keys;
+	config->server.user = old->server.user;
+	old->server.user = user; /* to be freed with it */
+}
+
+static bool has_interface(const struct thr_xdp_config *xdp, const char *name)
+{
+	for (size_t i = 0; i < xdp->interface_count; i++)
+		if (strcmp(xdp->interfaces[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void warn_left(const struct thr_xdp_config *old, const struct thr_xdp_config *xdp)
+{
+	for (size_t i = 0; i < old->interface_count; i++)
+		if (!has_interface(xdp, old->interfaces[i]))
+			thr_log(THR_LOG_WARNING,
+				"%s left xdp.interfaces and keeps the throttle: 'xdp-throttle "
+				"detach --dev %s' takes it off",
+				old->interfaces[i], old->interfaces[i]);
+}
+
+/* --- listeners --- */
+
+static bool same_address(const struct thr_config *a, const struct thr_config *b)
+{
+	return a->server.port == b->server.port &&
+	       same_text(a->server.address, b->server.address) &&
+	       !a->route_count == !b->route_count;
+}
+
+/* Open what `config` serves at into `fds`, -1 where that is nothing. */
+static int open_listeners(const struct thr_master *master, const struct thr_config *config,
+			  int *fds, struct thr_error *error)
+{
+	const struct thr_config *old = master->generation->config;
+	bool shared = old->route_count && old->server.port == config->server.port;
+
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		fds[i] = -1;
+	if (!config->route_count)
+		return 0;
+	return thr_listeners_open(&config->server, shared, fds, master->worker_count, error);
+}
+
+static void exchange_listeners(struct thr_master *master, const int *fds)
+{
+	thr_slots_recall(master);
+	for (unsigned int i = 0; i < master->worker_count; i++) {
+		master->slots[i].retired = master->slots[i].listener;
+		master->slots[i].listener = fds[i];
+	}
+}
+
+/* --- the steps --- */
+
+static int load(const struct thr_master *master, struct thr_generation **ret_generation,
+		struct thr_error *error)
+{
+	struct thr_generation *generation = NULL;
+	int r = thr_generation_load(master->path, &generation, error);
+
+	if (!r)
+		r = thr_reload_check(master->path, generation->config, error);
+	if (!r)
+		r = thr_generation_share(generation, master->worker_count, master->generation,
+					 error);
+	if (r)
+		thr_generation_free(generation);
+	else
+		*ret_generation = generation;
+	return r;
+}
+
+/* Listeners into `fds` where they change, then the packet layer. */
+static int prepare(const struct thr_master *master, const struct thr_config *config, bool moves,
+		   int *fds, struct thr_error *error)
+{
+	AUTO_FREE bool *attached = calloc(config->xdp.interface_count + 1, sizeof(*attached));
+	int r = attached ? 0 : thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+
+	if (!r && moves)
+		r = open_listeners(master, config, fds, error);
+	if (r)
+		return r;
+	r = thr_packet_apply(&config->xdp, attached, error);
+	if (r && moves)
+		thr_listeners_close(fds, master->worker_count);
+	return r;
+}
+
+static int reload(struct thr_master *master, struct thr_error *error)
+{
+	AUTO_FREE int *fds = calloc(master->worker_count, sizeof(*fds));
+	struct thr_generation *generation, *old = master->generation;
+	bool moves;
+	int r;
+
+	if (!fds)
+		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+	r = load(master, &generation, error);
+	if (r)
+		return r;
+	moves = !same_address(old->config, generation->config);
+	r = prepare(master, generation->config, moves, fds, error);
+	if (r) {
+		thr_generation_free(generation);
+		return r;
+	}
+	thr_log_setup(generation->config->log_level, generation->config->log_format);
+	thr_reload_warn(master, generation->config);
+	keep_fixed(old->config, generation->config);
+	warn_left(&old->config->xdp, &generation->config->xdp);
+	if (moves)
+		exchange_listeners(master, fds);
+	master->generation = generation;
+	thr_generation_free(old);
+	return 0;
+}
+
+void thr_reload_begin(struct thr_master *master)
+{
+	struct thr_error error = {};
+
+	thr_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)(thr_clock_monotonic_ns() / 1000));
+	if (reload(master, &error)) {
+		thr_log(THR_LOG_ERROR, "%s", error.text);
+		thr_log(THR_LOG_ERROR, "the reload was refused: nothing changed");
+		thr_notify("READY=1\nSTATUS=the last reload was refused: %s", error.text);
+		return;
+	}
+	master->phase = THR_RELOADING;
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		if (master->slots[i].pid)
+			thr_slot_configure(&master->slots[i]);
+	thr_slots_lend(master);
+	thr_master_settle(master);
+}
+
+void thr_reload_end(struct thr_master *master)
+{
+	const struct thr_config *config = master->generation->config;
+	const char *what = master->phase == THR_STARTING ? "ready" : "reloaded";
+	char name[THR_LISTEN_TEXT] = "no proxy";
+
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		thr_listeners_close(&master->slots[i].retired, 1);
+	if (config->route_count)
+		thr_listen_format(&config->server, name);
+	thr_log(THR_LOG_INFO, "%s: %s, workers: %u, routes: %zu, interfaces: %zu", what, name,
+		master->worker_count, config->route_count, config->xdp.interface_count);
+	thr_notify("READY=1\nSTATUS=%s, workers: %u, routes: %zu, interfaces: %zu", name,
+		   master->worker_count, config->route_count, config->xdp.interface_count);
+}

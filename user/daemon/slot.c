@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The life of a worker as the master sees it.
+ *
+ * A worker that dies takes its connections with it and nothing else: its column
+ * of what the workers share is cleared, and its listener, which is open here too,
+ * is lent to a living worker, so that clients who come meanwhile do not wait for
+ * the restart. That comes at once after a life of 10 s; else after a pause that
+ * doubles from 100 ms to 10 s, so that a worker that cannot live does not cost a
+ * core.
+ *
+ * A worker that is stuck (it does not answer a configuration within a minute, or
+ * lets its channel fill) or makes no sense is killed, and so becomes one that died.
+ */
+#include "daemon/master.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "daemon/message.h"
+#include "daemon/worker.h"
+
+#define ANSWER_MS 60000	   /* for a configuration; 64 MiB of YAML take seconds */
+#define LONG_LIFE_MS 10000 /* after which a death is an accident, not a habit */
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 10000
+
+#define SLOT(pointer, member)                                                                      \
+	((struct thr_slot *)((char *)(pointer)-offsetof(struct thr_slot, member)))
+
+/* The loop's clock stands still while a turn works; lives are short. */
+static uint64_t now_ms(void)
+{
+	return thr_clock_monotonic_ns() / THR_NS_PER_MS;
+}
+
+static bool is_serving(const struct thr_slot *slot)
+{
+	return slot->pid && slot->generation;
+}
+
+void thr_slot_kill(const struct thr_slot *slot)
+{
+	if (slot->pid)
+		kill(slot->pid, SIGKILL);
+}
+
+/* What cannot be sent was not read for hundreds of messages. */
+void thr_slot_tell(struct thr_slot *slot, const struct thr_message *message, const int *fds)
+{
+	int r = thr_message_send(slot->channel.fd, message, fds);
+
+	if (!r || r == -EPIPE || r == -ECONNRESET)
+		return;
+	thr_log(THR_LOG_ERROR, "worker %u takes no messages (%s): killing it", slot->number + 1,
+		strerror(-r));
+	thr_slot_kill(slot);
+}
+
+/* --- listeners of workers that are down --- */
+
+static struct thr_slot *find_borrower(struct thr_master *master, unsigned int lender)
+{
+	for (unsigned int i = 1; i < master->worker_count; i++) {
+		struct thr_slot *slot = &master->slots[(lender + i) % master->worker_count];
+
+		if (is_serving(slot))
+			return slot;
+	}
+	return NULL;
+}
+
+void thr_slots_lend(struct thr_master *master)
+{
+	if (master->phase != THR_SERVING && master->phase != THR_RELOADING)
+		return;
+	for (unsigned int i = 0; i < master->worker_count; i++) {
+		struct thr_slot *slot = &master->slots[i];
+		const struct thr_message message = {.kind = THR_MESSAGE_LISTEN, .slot = i};
+		const int fds[THR_MESSAGE_FDS] = {slot->listener, -1, -1};
+		struct thr_slot *borrower;
+
+		if (is_serving(slot) || slot->listener < 0 || slot->borrower != THR_NOBODY)
+			continue;
+		borrower = find_borrower(master, i);
+		if (!borrower)
+			return;
+		slot->borrower = borrower->number;
+		thr_slot_tell(borrower, &message, fds);
+	}
+}
+
+static void take_back(struct thr_slot *slot)
+{
+	const struct thr_message message = {.kind = THR_MESSAGE_UNLISTEN, .slot = slot->number};
+
+	if (slot->borrower == THR_NOBODY)
+		return;
+	thr_slot_tell(&slot->master->slots[slot->borrower], &message, NULL);
+	slot->borrower = THR_NOBODY;
+}
+
+void thr_slots_recall(struct thr_master *master)
+{
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		take_back(&master->slots[i]);
+}
+
+/* --- what workers say --- */
+
+static void on_configured(struct thr_slot *slot, const struct thr_message *message)
+{
+	struct thr_master *master = slot->master;
+	char text[sizeof(message->text) + 32];
+
+	if (message->code) {
+		snprintf(text, sizeof(text), "worker %u: %s", slot->number + 1, message->text);
+		if (master->phase == THR_STARTING)
+			thr_master_fail(master, -message->code, text);
+		else
+			thr_log(THR_LOG_ERROR, "%s: starting it anew", text);
+		thr_slot_kill(slot);
+		return;
+	}
+	if (message->generation != master->generation->number || master->phase == THR_DRAINING)
+		return;
+	thr_loop_disarm(master->loop, &slot->timer);
+	slot->generation = message->generation;
+	take_back(slot);
+	thr_slots_lend(master);
+	thr_master_settle(master);
+}
+
+/* One message a call: a worker that went mad gets no more of the master's time than
+ * the others. Returns 1, 0 when there was none, or a negative errno at the end. */
+static int hear(struct thr_slot *slot)
+{
+	struct thr_message message;
+	int r = thr_message_receive(slot->channel.fd, &message, NULL);
+
+	if (r > 0 && message.kind != THR_MESSAGE_CONFIGURED)
+		r = -EPROTO;
+	if (r > 0)
+		on_configured(slot, &message);
+	return r;
+}
+
+static void on_channel(struct thr_io *io, uint32_t events)
+{
+	struct thr_slot *slot = SLOT(io, channel);
+
+	(void)events;
+	if (hear(slot) >= 0)
+		return;
+	/* It is about to end, or is out of control: SIGCHLD follows either way. */
+	thr_loop_forget(slot->master->loop, io);
+	thr_slot_kill(slot);
+}
+
+void thr_slot_configure(struct thr_slot *slot)
+{
+	const struct thr_master *master = slot->master;
+	const struct thr_generation *generation = master->generation;
+	const int fds[THR_MESSAGE_FDS] = {
+		[THR_FD_TEXT] = generation->text_fd,
+		[THR_FD_TARGETS] = generation->targets_fd,
+		[THR_FD_LISTENER] = slot->listener,
+	};
+	struct thr_message message = {.kind = THR_MESSAGE_CONFIG, .generation = generation->number};
+
+	snprintf(message.text, sizeof(message.text), "%s", master->path);
+	thr_slot_tell(slot, &message, fds);
+	thr_loop_arm(master->loop, &slot->timer, ANSWER_MS);
+}
+
+/* --- birth and death --- */
+
+static void pause_before_restart(struct thr_slot *slot)
+{
+	uint64_t pause_ms = slot->pause_ms ? slot->pause_ms * 2 : PAUSE_MIN_MS;
+
+	slot->pause_ms = pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS;
+	thr_loop_arm(slot->master->loop, &slot->timer, slot->pause_ms);
+}
+
+static void fail_spawn(struct thr_slot *slot, int code)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), "worker %u cannot be started: %s", slot->number + 1,
+		 strerror(code));
+	if (slot->master->phase == THR_STARTING) {
+		thr_master_fail(slot->master, code, text);
+		return;
+	}
+	thr_log(THR_LOG_ERROR, "%s", text);
+	pause_before_restart(slot);
+}
+
+static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
+{
+	const struct thr_master *master = slot->master;
+	const struct thr_worker_parts parts = {
+		.channel = channel,
+		.number = slot->number,
+		.workers = master->worker_count,
+		.buckets = master->buckets,
+		.counts = &master->counts[slot->number],
+		.run_as = master->run_as,
+	};
+
+	thr_worker_run(&parts);
+}
+
+/* Watch the channel and fork; the process that comes back is the master. */
+static int start_worker(struct thr_slot *slot, int channel)
+{
+	struct thr_master *master = slot->master;
+	int r = thr_loop_watch_level(master->loop, &slot->channel, EPOLLIN);
+
+	if (r)
+		return r;
+	slot->pid = fork();
+	if (slot->pid == 0)
+		become_worker(slot, channel);
+	if (slot->pid > 0)
+		return 0;
+	r = -errno;
+	slot->pid = 0;
+	thr_loop_forget(master->loop, &slot->channel);
+	return r;
+}
+
+void thr_slot_spawn(struct thr_slot *slot)
+{
+	int ends[2], r = thr_message_pair(ends);
+
+	if (r) {
+		fail_spawn(slot, -r);
+		return;
+	}
+	slot->channel.fd = ends[0];
+	r = start_worker(slot, ends[1]);
+	close(ends[1]);
+	if (r) {
+		close(TAKE_FD(slot->channel.fd));
+		fail_spawn(slot, -r);
+		return;
+	}
+	slot->born_ms = now_ms();
+	thr_slot_configure(slot);
+}
+
+static void on_timer(struct thr_timer *timer)
+{
+	struct thr_slot *slot = SLOT(timer, timer);
+
+	if (!slot->pid) {
+		thr_slot_spawn(slot);
+		return;
+	}
+	thr_log(THR_LOG_ERROR, "worker %u did not answer within %d s: killing it", slot->number + 1,
+		ANSWER_MS / 1000);
+	thr_slot_kill(slot);
+}
+
+void thr_slot_init(struct thr_slot *slot, struct thr_master *master, unsigned int number)
+{
+	*slot = (struct thr_slot){
+		.master = master,
+		.number = number,
+		.channel = {.fd = -1, .ready = on_channel},
+		.timer.fire = on_timer,
+		.listener = -1,
+		.retired = -1,
+		.borrower = THR_NOBODY,
+	};
+}
+
+static void describe_end(int status, char *text, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
+}
+
+/* Forget the worker: what it lent, what it borrowed, what it counted. */
+static void bury(struct thr_slot *slot)
+{
+	struct thr_master *master = slot->master;
+
+	while (hear(slot) > 0) /* its last words */
+		;
+	thr_loop_forget(master->loop, &slot->channel);
+	close(TAKE_FD(slot->channel.fd));
+	thr_loop_disarm(master->loop, &slot->timer);
+	slot->pid = 0;
+	slot->generation = 0;
+	thr_targets_forget_worker(master->generation->targets, slot->number);
+	__atomic_store_n(&master->counts[slot->number].open_connections, 0, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		if (master->slots[i].borrower == slot->number)
+			master->slots[i].borrower = THR_NOBODY;
+}
+
+static void restart(struct thr_slot *slot, const char *how)
+{
+	uint64_t life_ms = now_ms() - slot->born_ms;
+
+	if (life_ms >= LONG_LIFE_MS) {
+		slot->pause_ms = 0;
+		thr_log(THR_LOG_WARNING, "worker %u ended by %s: restarting it", slot->number + 1,
+			how);
+		thr_slot_spawn(slot);
+	} else {
+		pause_before_restart(slot);
+		thr_log(THR_LOG_WARNING,
+			"worker %u ended by %s after %" PRIu64 " ms: restarting it in %" PRIu64
+			" ms",
+			slot->number + 1, how, life_ms, slot->pause_ms);
+	}
+	thr_slots_lend(slot->master);
+	thr_master_settle(slot->master);
+}
+
+void thr_slot_died(struct thr_slot *slot, int status)
+{
+	struct thr_master *master = slot->master;
+	char how[64], text[128];
+
+	describe_end(status, how, sizeof(how));
+	bury(slot);
+	if (master->phase == THR_STARTING) {
+		snprintf(text, sizeof(text), "worker %u ended by %s before it could serve",
+			 slot->number + 1, how);
+		thr_master_fail(master, ECHILD, text);
+	} else if (master->phase != THR_DRAINING) {
+		restart(slot, how);
+	} else if (!master->result && status && !WIFSIGNALED(status)) {
+		thr_log(THR_LOG_WARNING, "worker %u ended by %s", slot->number + 1, how);
+	}
+}

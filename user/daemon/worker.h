@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A process that serves clients; see worker.c. */
+#ifndef THR_WORKER_H
+#define THR_WORKER_H
+
+#include "daemon/privileges.h"
+#include "proxy/proxy.h"
+
+struct thr_worker_parts {
+	int channel;	     /* to the master */
+	unsigned int number; /* from 0; people are told it from 1 */
+	unsigned int workers;
+	struct thr_memory *buckets;
+	struct thr_proxy_counts *counts; /* its own */
+	struct thr_run_as run_as;
+};
+
+/* What the process does after fork(). */
+_Noreturn void thr_worker_run(const struct thr_worker_parts *parts);
+
+#endif

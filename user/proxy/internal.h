@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the files of the data plane share.
+ *
+ *   client --- session --- exchange --- upstream --- target
+ *              a connection  a request    a connection
+ *                            and its      to an endpoint
+ *                            response
+ *
+ * A session has at most one exchange at a time, an exchange at most one upstream;
+ * an upstream without an exchange lies idle with its endpoint. Whatever happens,
+ * on either connection or on a timer, sets flags and pumps the session: its steps
+ * run until none of them gets anywhere. So nothing recurses, and who closes what
+ * is decided in one place.
+ *
+ * Back-pressure: nothing is read from one side while something waits to be
+ * written to the other. What waits is what one read gave, at most SCRATCH bytes.
+ *
+ * Objects are freed at the end of the loop's turn, so that a callback may still
+ * look at the state of one that a step has just closed.
+ */
+#ifndef THR_PROXY_INTERNAL_H
+#define THR_PROXY_INTERNAL_H
+
+#include "core/clock.h"
+#include "proxy/access.h"
+#include "proxy/balance.h"
+#include "proxy/body.h"
+#include "proxy/buffer.h"
+#include "proxy/heads.h"
+#include "proxy/proxy.h"
+#include "proxy/route.h"
+
+#define SCRATCH 65536 /* bytes read at once */
+#define REQUEST_ID_TEXT 32
+#define ENDPOINT_BUCKETS 1024
+#define ADDRESSES_MAX 8 /* of a name that are kept */
+
+struct thr_resolver;
+struct exchange;
+
+struct list {
+	struct list *next, *prev;
+};
+
+static inline void list_init(struct list *list)
+{
+	list->next = list->prev = list;
+}
+
+static inline bool list_is_empty(const struct list *list)
+{
+	return list->next == list;
+}
+
+static inline void list_add_last(struct list *list, struct list *item)
+{
+	item->prev = list->prev;
+	item->next = list;
+	list->prev->next = item;
+	list->prev = item;
+}
+
+/* Safe for an item that is in no list but was initialized. */
+static inline void list_remove(struct list *item)
+{
+	item->prev->next = item->next;
+	item->next->prev = item->prev;
+	list_init(item);
+}
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+/* --- endpoints and connections to them: upstream.c ------------------------------- */
+
+/* A host and port that targets name, over all routes and configurations. */
+struct endpoint {
+	struct endpoint *next; /* in its bucket */
+	struct thr_proxy *proxy;
+	unsigned int references;
+	char *host;
+	char *name; /* "host:port", for logs */
+	uint16_t port;
+	bool is_literal; /* an address: never looked up */
+	bool resolving;
+	uint64_t expires_ms; /* when the addresses are to be looked up again */
+	size_t address_count, turn;
+	struct thr_address address[ADDRESSES_MAX];
+	struct list waiting; /* exchanges, for the first addresses */
+	struct list idle;    /* upstreams, the one used last at the end */
+	size_t idle_count;
+};
+
+struct upstream {
+	struct thr_io io;
+	struct thr_timer timer;
+	struct thr_deferred deferred;
+	struct list item; /* of endpoint->idle */
+	struct endpoint *endpoint;
+	struct exchange *exchange; /* NULL: idle or closed */
+	struct thr_buffer in;	   /* a part of a head or of trailers */
+	bool connected;
+	bool readable, writable; /* as far as we know */
+	bool peer_closed;	 /* the peer will send no more than what is there */
+	bool reused;
+	bool closed;
+};
+
+struct endpoint *endpoint_get(struct thr_proxy *proxy, const struct thr_target *target);
+void endpoint_put(struct endpoint *endpoint); /* NULL-safe */
+
+/* Look the name up, when its addresses are out of date and nobody does. */
+void endpoint_refresh(struct endpoint *endpoint);
+
+/* Take an idle connection; NULL: there is none. With `checked`, one that the peer
+ * has closed or written to a moment ago is not given out. */
+struct upstream *upstream_reuse(struct endpoint *endpoint, bool checked);
+
+/* Begin to connect to the endpoint's next address. Returns a descriptor for the caller
+ * to close, or a negative errno: -EADDRNOTAVAIL when no address is known. */
+int endpoint_connect(struct endpoint *endpoint);
+
+/* The same, as a connection for exchanges. Returns 0 or a negative errno. */
+int upstream_open(struct endpoint *endpoint, struct upstream **ret_upstream);
+
+/* Keep the connection for other requests, or close it when there are enough. */
+void upstream_park(struct upstream *upstream);
+
+/* Read into the proxy's scratch memory. Returns the bytes, 0 at the end, -EAGAIN when
+ * there are none for now, or another negative errno. */
+ssize_t upstream_read(struct upstream *upstream);
+
+/* Write; -EAGAIN when nothing can be taken for now, or another negative errno. */
+ssize_t upstream_write(struct upstream *upstream, const struct iovec *piece, size_t count);
+
+/* Idempotent; the structure stays until the end of the turn. */
+void upstream_close(struct upstream *upstream);
+
+/* Milliseconds within which the upstream's exchange wants to see progress; 0: it
+ * waits for something else. */
+void upstream_wait(struct upstream *upstream, uint64_t timeout_ms);
+
+/* Close idle connections that nothing will use: at the end. */
+void endpoint_close_idle(struct endpoint *endpoint);
+
+/* --- configurations: generation.c ------------------------------------------------ */
+
+struct target {
+	struct endpoint *endpoint;
+	uint64_t weight;
+};
+
+struct limit {
+	bool limited;
+	struct thr_store_limit limit;
+	const char *scope; /* "" for the default */
+	const char *policy;
+};
+
+struct route {
+	const struct thr_route_config *config;
+	struct limit own;
+	struct thr_picker picker;
+};
+
+/* A configuration in use: by the proxy while it is the latest, and by exchanges
+ * that began with it. */
+struct generation {
+	unsigned int references;
+	struct thr_proxy *proxy;
+	struct thr_config *config;
+	struct thr_targets *targets;
+	size_t targets_size;
+	struct thr_routes *index;
+	struct route *routes;
+	struct target *target; /* by their numbers */
+	uint64_t *weights;
+	size_t target_count;
+	struct limit fallback;
+	struct thr_http_limits limits;
+	struct checks *checks;
+};
+
+/* Takes nothing over on failure. */
+int generation_new(struct thr_proxy *proxy, struct thr_config *config, struct thr_targets *targets,
+		   struct generation **ret);
+struct generation *generation_get(struct generation *generation);
+void generation_put(struct generation *generation); /* NULL-safe */
+
+/* --- active checks: health.c ------------------------------------------------------ */
+
+int checks_start(struct generation *generation);
+void checks_stop(struct generation *generation);
+
+/* --- names: resolve.c ------------------------------------------------------------- */
+
+typedef void resolved(void *context, const struct thr_address *address, size_t count,
+		      uint32_t ttl_s);
+
+int resolver_new(struct thr_loop *loop, struct thr_resolver **ret);
+void resolver_free(struct thr_resolver *resolver); /* calls what waits, with count 0 */
+
+/* Look up the IPv4 and IPv6 addresses of a name; `done` is called once, maybe
+ * before this returns, with count 0 when there is none. Ports are 0. */
+void resolver_find(struct thr_resolver *resolver, const char *host, resolved *done, void *context);
+
+/* --- a request and its response: exchange.c ---------------------------------------- */
+
+struct exchange {
+	struct session *session;
+	struct generation *generation;
+	const struct route *route;
+	struct list item; /* of endpoint->waiting */
+
+	/* where it goes */
+	size_t target;
+	bool has_target;
+	size_t tried[THR_TRIED_MAX];
+	size_t tried_count;
+	unsigned int addresses_left; /* of the target, to connect to */
+	bool fresh_only;	     /* a kept-alive connection turned out to be stale: */
+	bool keep_target;	     /* the same target is tried again */
+	unsigned int failed_status;  /* of the last try: what to answer when there is none left */
+	const char *failed_detail;
+	uint64_t client_hash;
+	struct upstream *upstream;
+
+	/* the request */
+	enum thr_http_method method;
+	uint8_t minor;
+	bool keep_alive;
+	bool upgrade;
+	bool replayable;	   /* `request` is all that was taken from the client */
+	struct thr_buffer request; /* kept until the response: head, and a body that came with it */
+	size_t request_sent;
+	struct thr_body body;
+	struct thr_buffer pending; /* what follows `request`, not taken by the target yet */
+	bool send_failed;
+	bool ended;
+	struct thr_deferred deferred;
+
+	/* the response */
+	bool head_sent;	   /* of the final response, to the client's buffer at least */
+	bool interim_sent; /* a 1xx was */
+	bool answered;	   /* bytes came from the upstream */
+	bool answer_complete;
+	bool reply_keep_alive;
+	bool upstream_keep_alive;
+	bool tunnel;
+	bool upstream_eof, shut_up, shut_down; /* of a tunnel */
+	struct thr_body answer;
+
+	/* for the limit's fields and the log */
+	bool limited;
+	struct thr_standing standing;
+	const char *policy;
+	uint64_t begin_ns;
+	uint64_t upstream_begin_ns, upstream_ns; /* of the last try, until its head came */
+	uint64_t wall_ns;
+	struct thr_address client;
+	unsigned int status;
+	uint64_t sent_before;		     /* session->sent at the beginning */
+	size_t method_length, target_length; /* at the front of `request` */
+	char id[THR_REQUEST_ID_MAX];
+	size_t id_length;
+};
+
+/* What a session found out about a request that is to be forwarded. */
+struct admitted {
+	const struct thr_http_request *request;
+	const struct route *route;
+	struct thr_address client;
+	uint64_t client_hash;
+	struct thr_slice id;
+	bool trusted; /* the peer is a trusted proxy */
+	bool limited;
+	struct thr_standing standing;
+	const char *policy;
+};
+
+/* Begin; `rest` is what followed the head, and *ret_used how much of it was taken.
+ * Returns 0 or a negative errno with nothing begun. */
+int exchange_begin(struct session *session, const struct admitted *admitted, struct thr_slice rest,
+		   size_t *ret_used);
+
+/* One round of its steps; returns whether one of them got anywhere. It may end the
+ * exchange, and the session. */
+bool exchange_step(struct exchange *exchange);
+
+/* The upstream's time is over. */
+void exchange_timed_out(struct exchange *exchange);
+
+/* The client took too long over its body. */
+void exchange_client_timed_out(struct exchange *exchange);
+
+/* The try failed with what is to be answered if no other follows. Until it returns
+ * the exchange may be over, and the session closed. */
+void exchange_fail(struct exchange *exchange, unsigned int status, const char *detail);
+
+/* Answer in the target's place, and end. */
+void exchange_answer(struct exchange *exchange, unsigned int status, const char *detail);
+
+/* End it and log it; the upstream is parked or closed. Idempotent. */
+void exchange_finish(struct exchange *exchange);
+
+/* Whether more of the request's body is to come from the client, and would be read. */
+bool exchange_wants_body(const struct exchange *exchange);
+
+/* --- bodies and tunnels: relay.c ------------------------------------------------- */
+
+/* Each returns whether it got anywhere; each may end the exchange. */
+bool relay_request(struct exchange *exchange); /* what is ready for the target */
+bool relay_body_up(struct exchange *exchange); /* from the client */
+bool relay_answer(struct exchange *exchange);  /* from the target */
+bool relay_tunnel(struct exchange *exchange);  /* both ways, after a 101 */
+
+/* Send `head` and the body bytes at `at`, which followed it. Returns 0, or a negative
+ * errno when the client cannot be given a whole answer any more. */
+int relay_body_down(struct exchange *exchange, struct thr_slice head, char *at, size_t length);
+
+/* --- a client's connection: session.c --------------------------------------------- */
+
+enum session_state {
+	SESSION_PREFACE, /* a PROXY protocol header is due */
+	SESSION_HEAD,	 /* between requests, or in a head */
+	SESSION_BUSY,	 /* an exchange is in progress */
+	SESSION_LINGER,	 /* all is said; what the client still sends is dropped */
+	SESSION_CLOSED,
+};
+
+enum session_wait {
+	WAIT_NOTHING,
+	WAIT_IDLE,
+	WAIT_HEAD,
+	WAIT_BODY,
+	WAIT_SEND,
+	WAIT_LINGER,
+	WAIT_TUNNEL
+};
+
+struct session {
+	struct thr_io io;
+	struct thr_timer timer;
+	struct thr_deferred again; /* goes on in the next turn */
+	struct thr_deferred deferred;
+	struct list item;      /* of proxy->sessions */
+	struct list idle_item; /* of proxy->idle */
+	struct thr_proxy *proxy;
+	struct exchange *exchange;
+	struct thr_buffer in;  /* read, not used yet */
+	struct thr_buffer out; /* to be written */
+	struct thr_address peer;
+	uint64_t sent;	  /* bytes the kernel took */
+	uint64_t discard; /* bytes of a refused request's body that are still to come */
+	uint8_t state, wait;
+	bool readable, writable, peer_closed;
+	bool in_is_new; /* `in` has not been looked at since it grew */
+	bool eof;
+	bool close_after; /* when `out` is written */
+	bool linger;	  /* more input may come: see session.c */
+	bool used;	  /* a request was answered */
+	bool moved;	  /* something went through in this pump */
+	bool renewed;	  /* what it waits for next begins anew */
+};
+
+void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer);
+void session_pump(struct session *session);
+void session_drain(struct session *session);
+
+/* Write, or keep for later, all pieces. Returns 0, or a negative errno: the
+ * connection is lost. */
+int session_send(struct session *session, const struct iovec *piece, size_t count);
+
+/* Read into the proxy's scratch memory. Returns the bytes, 0 when there are none for
+ * now; sets session->eof at the end, and a lost connection counts as one. */
+size_t session_read(struct session *session);
+
+/* The exchange has ended; go on with the next request, or close. */
+void session_next(struct session *session, bool keep_alive);
+
+/* Close so that the client sees a broken connection, not the end of a message. */
+void session_abort(struct session *session);
+void session_close(struct session *session);
+
+/* Answer in place of a target, after the exchange's own request. */
+void session_answer(struct session *session, const struct thr_answer *answer);
+
+/* --- the proxy -------------------------------------------------------------------- */
+
+struct listener {
+	struct thr_io io;
+	struct thr_proxy *proxy;
+};
+
+struct thr_proxy {
+	struct thr_proxy_parts parts;
+	struct generation *generation; /* NULL before the first configuration */
+	struct thr_resolver *resolver;
+	struct endpoint *endpoints[ENDPOINT_BUCKETS];
+	struct listener *listeners; /* by slot */
+	struct thr_timer accept_timer;
+	struct list sessions, idle;
+	size_t session_count, session_max;
+	bool draining;
+	bool accepting;
+	uint64_t random[2];
+	uint64_t wall_offset_ns; /* wall clock minus monotonic */
+	uint64_t wall_checked_ns;
+	uint64_t date_s;
+	char date[THR_HTTP_DATE_TEXT];
+	struct thr_http_request request;   /* being parsed */
+	struct thr_http_response response; /* being parsed */
+	char in[SCRATCH];		   /* what was read last */
+	char head[SCRATCH + 4096];	   /* the head that is being written */
+	char trailers[SCRATCH];
+};
+
+uint64_t proxy_wall_ns(struct thr_proxy *proxy);
+const char *proxy_date(struct thr_proxy *proxy);
+uint64_t proxy_random(struct thr_proxy *proxy);
+void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT]);
+
+/* A session was closed: there may be room to accept again. */
+void proxy_session_closed(struct thr_proxy *proxy);
+
+void proxy_count_status(struct thr_proxy *proxy, unsigned int status);
+void proxy_log_access(struct thr_proxy *proxy, const struct thr_access *access);
+
+#endif
