@@ -66,10 +66,10 @@ cleanup() {
 	[[ -z $work ]] || rm -rf "$work"
 }
 
-rounds=5 slice_s=2 alone_s=4 attack_s=12 is_quick=false
+rounds=5 slice_s=2 alone_s=2 attack_s=4 is_quick=false
 case ${1-} in
 '') ;;
---quick) rounds=2 slice_s=1 alone_s=1 attack_s=3 is_quick=true ;;
+--quick) rounds=2 slice_s=1 alone_s=0.5 attack_s=1 is_quick=true ;;
 *)
 	echo "usage: scripts/bench/http.sh [--quick]" >&2
 	exit 2

@@ -45,8 +45,9 @@
 #define REQUEST_DELAY_MS 100
 #define MESSAGE_MAX 1000
 #define NAME_MAX_BYTES 31
-#define EVENT_MAX (6 * (MESSAGE_MAX + NAME_MAX_BYTES) + 256) /* all of it escaped, and the frame   \
-							      */
+#define EVENT_MAX                                                                                  \
+	(6 * (MESSAGE_MAX + NAME_MAX_BYTES) + 256) /* all of it escaped, and the frame             \
+						    */
 #define STACK_BYTES (64U << 10)
 
 struct stream {
@@ -59,8 +60,8 @@ struct stream {
 	uint64_t lost;	 /* lines since the last that were told */
 
 	/* The thread's, and what both use. */
-	char *ring;	     /* NULL: not started, lines are written at once */
-	bool partial_writes; /* to a regular file: whatever there is, in one write */
+	char *ring;   /* NULL: not started, lines are written at once */
+	bool is_file; /* to a regular file: whatever there is, in one write */
 	pthread_t thread;
 	sem_t posted;
 	bool stopping;
@@ -148,24 +149,21 @@ static size_t piece_of(const char *at, size_t size)
 
 /* --- the threads --- */
 
-static bool drain(struct stream *stream)
+static void drain(struct stream *stream)
 {
 	uint32_t end = __atomic_load_n(&stream->published, __ATOMIC_ACQUIRE);
 	uint32_t tail = stream->tail;
 
-	if (tail == end)
-		return false;
 	while (tail != end) {
 		const char *at = stream->ring + tail % RING_BYTES;
 		size_t size = end - tail;
 
-		if (!stream->partial_writes)
+		if (!stream->is_file)
 			size = piece_of(at, size);
 		write_all(stream->fd, at, size);
 		tail += (uint32_t)size;
 		__atomic_store_n(&stream->tail, tail, __ATOMIC_RELEASE);
 	}
-	return true;
 }
 
 static void *write_stream(void *argument)
@@ -235,7 +233,7 @@ static int stream_start(struct stream *stream)
 	r = map_ring(&stream->ring);
 	if (r < 0)
 		return r;
-	stream->partial_writes = fstat(stream->fd, &about) == 0 && S_ISREG(about.st_mode);
+	stream->is_file = fstat(stream->fd, &about) == 0 && S_ISREG(about.st_mode);
 	stream->head = stream->handed = stream->published = stream->tail = 0;
 	stream->due_ms = stream->lost = 0;
 	stream->stopping = false;
@@ -281,10 +279,9 @@ static void commit(struct stream *stream, size_t length)
 
 /* --- events --- */
 
-static size_t escape(char *to, const char *from)
+/* With ESCAPED(length of `from`) bytes at `to`. */
+static void escape(char *to, const char *from)
 {
-	const char *start = to;
-
 	for (; *from; from++) {
 		unsigned char byte = (unsigned char)*from;
 
@@ -297,7 +294,6 @@ static size_t escape(char *to, const char *from)
 				      byte);
 	}
 	*to = '\0';
-	return (size_t)(to - start);
 }
 
 /* One event of at most EVENT_MAX bytes. Returns its length. */
@@ -306,20 +302,20 @@ static size_t format_event(char *line, enum thr_log_level level, const char *mes
 	uint64_t wall_ns = thr_clock_wall_ns();
 	time_t seconds = (time_t)(wall_ns / THR_NS_PER_S);
 	unsigned int ms = (unsigned int)(wall_ns % THR_NS_PER_S / THR_NS_PER_MS);
-	const bool json = state.format == THR_LOG_JSON;
+	char moment[32], name[ESCAPED(NAME_MAX_BYTES)], text[ESCAPED(MESSAGE_MAX)];
 	struct tm utc;
-	char *at = line;
 
 	gmtime_r(&seconds, &utc);
-	at += sprintf(at, json ? "{\"time\":\"" : "");
-	at += strftime(at, 32, "%Y-%m-%dT%H:%M:%S", &utc);
-	at += sprintf(at, json ? ".%03uZ\",\"level\":\"%s\",\"process\":\"" : ".%03uZ %s ", ms,
-		      level_names[level]);
-	at += escape(at, state.name);
-	at += sprintf(at, json ? "\",\"message\":\"" : state.name[0] ? ": " : "");
-	at += escape(at, message);
-	at += sprintf(at, json ? "\"}\n" : "\n");
-	return (size_t)(at - line);
+	strftime(moment, sizeof(moment), "%Y-%m-%dT%H:%M:%S", &utc);
+	escape(name, state.name);
+	escape(text, message);
+	if (state.format == THR_LOG_JSON)
+		return (size_t)sprintf(line,
+				       "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"process\":\"%s\","
+				       "\"message\":\"%s\"}\n",
+				       time, ms, level_names[level], name, text);
+	return (size_t)sprintf(line, "%s.%03uZ %s%s%s: %s\n", moment, ms, level_names[level],
+			       *name ? " " : "", name, text);
 }
 
 /* Say how many lines were lost, as soon as there is room for that and for a line of
@@ -441,8 +437,9 @@ void thr_log_stop(unsigned int wait_ms)
 		if (!streams[i]->ring)
 			continue;
 		tell_lost(streams[i], 0);
-		__atomic_store_n(&streams[i]->stopping, true, __ATOMIC_RELEASE);
 		hand_over(streams[i]);
+		__atomic_store_n(&streams[i]->stopping, true, __ATOMIC_RELEASE);
+		sem_post(&streams[i]->posted);
 	}
 	for (size_t i = 0; i < 2; i++)
 		stream_stop(streams[i], &deadline);

@@ -143,11 +143,8 @@ static int prepare(struct thr_master *master)
 	if (r)
 		return r;
 	config = master->generation->config;
-	r = thr_reload_check(master->path, config, master->error);
-	if (!r) {
-		thr_log_setup(config->log_level, config->log_format);
-		r = thr_run_as_find(config->server.user, &master->run_as, master->error);
-	}
+	thr_log_setup(config->log_level, config->log_format);
+	r = thr_run_as_find(config->server.user, &master->run_as, master->error);
 	if (!r)
 		r = make_slots(master);
 	if (!r)

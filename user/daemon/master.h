@@ -119,7 +119,4 @@ void thr_reload_end(struct thr_master *master);
 /* What of the configuration this version reads and does not act on. */
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config);
 
-/* Whether there is anything to do: a route, or the packet layer. */
-int thr_reload_check(const char *path, const struct thr_config *config, struct thr_error *error);
-
 #endif

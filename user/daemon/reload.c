@@ -34,15 +34,6 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-int thr_reload_check(const char *path, const struct thr_config *config, struct thr_error *error)
-{
-	if (config->route_count || config->xdp.present)
-		return 0;
-	return thr_fail(error, EINVAL,
-			"%s: neither routes nor xdp: there is nothing to run; write one of them",
-			path);
-}
-
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
 	const struct thr_tables *tables = &config->xdp.tables;
@@ -145,8 +136,6 @@ static int load(const struct thr_master *master, struct thr_generation **ret_gen
 	struct thr_generation *generation = NULL;
 	int r = thr_generation_load(master->path, &generation, error);
 
-	if (!r)
-		r = thr_reload_check(master->path, generation->config, error);
 	if (!r)
 		r = thr_generation_share(generation, master->worker_count, master->generation,
 					 error);

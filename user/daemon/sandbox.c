@@ -89,6 +89,8 @@ static const int allowed[] = {
 	/* memory and threads */
 	SCMP_SYS(munmap),
 	SCMP_SYS(mremap),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(ftruncate),
 	SCMP_SYS(brk),
 	SCMP_SYS(madvise),
 	SCMP_SYS(futex),

@@ -6,6 +6,8 @@
  */
 #include "proxy/balance.h"
 
+#define DRAWS_MAX 16 /* with half of the targets usable, one in 65,536 picks is not random */
+
 /* FNV-1a, the same in every process and on every machine. */
 uint64_t thr_pick_weight(const struct thr_target *target)
 {
@@ -112,33 +114,34 @@ static size_t draw(struct thr_picker *picker, size_t limit)
 	return (size_t)((random * 0x2545f4914f6cdd1dULL >> 32) * limit >> 32);
 }
 
-/* The usable target that `skip` others come before. */
-static size_t nth_usable(const struct thr_picker *picker, const struct thr_targets *targets,
-			 const struct thr_pick *pick, size_t skip)
+/* A usable target other than `but`, drawn at random. Draws that miss are bounded:
+ * where few are usable, the next one behind the last draw will do. */
+static size_t draw_usable(struct thr_picker *picker, const struct thr_targets *targets,
+			  const struct thr_pick *pick, size_t but)
 {
-	for (size_t i = 0; i < picker->count; i++)
-		if (is_usable(picker, targets, pick, i) && skip-- == 0)
+	size_t i = 0;
+
+	for (size_t left = DRAWS_MAX; left; left--) {
+		i = draw(picker, picker->count);
+		if (i != but && is_usable(picker, targets, pick, i))
 			return i;
+	}
+	for (size_t left = picker->count; left; left--) {
+		i = after(picker, i);
+		if (i != but && is_usable(picker, targets, pick, i))
+			return i;
+	}
 	return THR_PICK_NONE;
 }
 
 static size_t pick_of_two(struct thr_picker *picker, const struct thr_targets *targets,
 			  const struct thr_pick *pick)
 {
-	size_t usable = 0, one, other;
+	size_t one = draw_usable(picker, targets, pick, THR_PICK_NONE);
+	size_t other = draw_usable(picker, targets, pick, one);
 
-	for (size_t i = 0; i < picker->count; i++)
-		usable += is_usable(picker, targets, pick, i);
-	if (usable < 2)
-		return nth_usable(picker, targets, pick, 0);
-	one = draw(picker, usable);
-	other = draw(picker, usable - 1);
-	other += other >= one; /* never the same twice */
-	one = nth_usable(picker, targets, pick, one);
-	other = nth_usable(picker, targets, pick, other);
-	/* Another worker may have set some aside since they were counted. */
 	if (one == THR_PICK_NONE || other == THR_PICK_NONE)
-		return nth_usable(picker, targets, pick, 0);
+		return one;
 	return thr_target_busy(targets, picker->first + other) <
 			       thr_target_busy(targets, picker->first + one)
 		       ? other
