@@ -13,7 +13,10 @@ build)
 		libelf-dev zlib1g-dev libyaml-dev libjansson-dev libc-ares-dev libseccomp-dev"
 	;;
 demo) packages=$demo ;;
-test) packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86" ;;
+test)
+	packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86
+		node-llhttp python3"
+	;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
 bench) packages="$demo nftables iptables ethtool nginx-light haproxy wrk slowhttptest" ;;
 *)

@@ -67,7 +67,7 @@ static uint32_t protocol_of(const struct thr_layer *layer, bool is_v6)
 	}
 }
 
-void thr_address_parse(const char *text, struct in6_addr *ret_address)
+void thr_packet_address(const char *text, struct in6_addr *ret_address)
 {
 	struct in_addr v4;
 
@@ -83,7 +83,7 @@ static void put_ip4(const struct thr_layer *layer, uint32_t rest, uint8_t *at)
 {
 	struct in6_addr source;
 
-	thr_address_parse(layer->source ? layer->source : "192.0.2.1", &source);
+	thr_packet_address(layer->source ? layer->source : "192.0.2.1", &source);
 	at[0] = (layer->version ? layer->version : 4) << 4 |
 		said_or(layer->header, thr_layer_size(layer) / 4);
 	put_16(at + 2, said_or(layer->length, rest));
@@ -99,7 +99,7 @@ static void put_ip6(const struct thr_layer *layer, uint32_t rest, uint8_t *at)
 {
 	struct in6_addr source;
 
-	thr_address_parse(layer->source ? layer->source : "2001:db8::1", &source);
+	thr_packet_address(layer->source ? layer->source : "2001:db8::1", &source);
 	at[0] = (layer->version ? layer->version : 6) << 4;
 	put_16(at + 4, said_or(layer->length, rest - 40));
 	at[6] = said_or(layer->next, protocol_of(layer + 1, true));

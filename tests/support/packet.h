@@ -137,6 +137,6 @@ size_t thr_layer_size(const struct thr_layer *layer);
 void thr_frame_build(const struct thr_layer *layers, struct thr_frame *ret_frame);
 
 /* The IPv4 or IPv6 address `text` as the packet layer keeps it, IPv4 mapped. */
-void thr_address_parse(const char *text, struct in6_addr *ret_address);
+void thr_packet_address(const char *text, struct in6_addr *ret_address);
 
 #endif

@@ -230,7 +230,7 @@ void thr_xdp_list(struct thr_xdp *xdp, const struct thr_listing *listing)
 	bool is_v6;
 
 	assert_int_equal(sscanf(listing->prefix, "%63[^/]/%u", text, &bits), 2);
-	thr_address_parse(text, &address);
+	thr_packet_address(text, &address);
 	is_v6 = strchr(text, ':') != NULL;
 	key.prefixlen = THR_SOURCE_TAG_BITS + bits + (is_v6 ? 0 : 96);
 	key.tag = THR_SOURCE_TAG(listing->slot, is_v6);

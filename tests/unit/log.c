@@ -126,7 +126,7 @@ static void before_the_start_lines_are_written_at_once(void **state)
 	assert_int_equal(outcome.err[10], 'T');
 	assert_int_equal(outcome.err[19], '.');
 	assert_int_equal(outcome.err[23], 'Z');
-	assert_string_equal(strchr(outcome.err, '\n') + 25,
+	assert_string_equal(strchr(outcome.err, '\n') + 26,
 			    "error: a\\x0ab\\x1b[2Jc\\x7f\\xff \"d\" \\\n");
 	*strchr(outcome.err, '\n') = '\0';
 	assert_string_equal(outcome.err + 24, " info master: up on port 8080");
@@ -162,7 +162,7 @@ static void assert_json_event(const char *line, const char *level, size_t messag
 	assert_int_equal(json_string_length(json_object_get(event, "time")), 24);
 	assert_string_equal(json_string_value(json_object_get(event, "level")), level);
 	assert_string_equal(json_string_value(json_object_get(event, "process")),
-			    "worker \"1\", and more than 31 byt");
+			    "worker \"1\", and more than 31 by");
 	assert_int_equal(json_string_length(json_object_get(event, "message")), message_length);
 	json_decref(event);
 }

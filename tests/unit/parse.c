@@ -193,7 +193,7 @@ static void assert_source(const struct thr_layer *layers, const char *text)
 	bytes = before_the_edge(&frame, frame.size);
 	assert_int_equal(parse_frame(bytes, bytes + frame.size, &packet), 0);
 	assert_true(parse_source(bytes, bytes + frame.size, &packet, source));
-	thr_address_parse(text, &expected);
+	thr_packet_address(text, &expected);
 	assert_memory_equal(source, &expected, sizeof(source));
 }
 

@@ -45,9 +45,8 @@
 #define REQUEST_DELAY_MS 100
 #define MESSAGE_MAX 1000
 #define NAME_MAX_BYTES 31
-#define EVENT_MAX                                                                                  \
-	(6 * (MESSAGE_MAX + NAME_MAX_BYTES) + 256) /* all of it escaped, and the frame             \
-						    */
+#define ESCAPED(length) (6 * (length) + 1)
+#define EVENT_MAX (ESCAPED(MESSAGE_MAX) + ESCAPED(NAME_MAX_BYTES) + 128)
 #define STACK_BYTES (64U << 10)
 
 struct stream {
@@ -313,7 +312,7 @@ static size_t format_event(char *line, enum thr_log_level level, const char *mes
 		return (size_t)sprintf(line,
 				       "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"process\":\"%s\","
 				       "\"message\":\"%s\"}\n",
-				       time, ms, level_names[level], name, text);
+				       moment, ms, level_names[level], name, text);
 	return (size_t)sprintf(line, "%s.%03uZ %s%s%s: %s\n", moment, ms, level_names[level],
 			       *name ? " " : "", name, text);
 }
