@@ -98,7 +98,7 @@ $B/tests/bpf/test_%: $B/tests/bpf/test_%.o $(USER_OBJ) $(SUPPORT_OBJ)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
 
 # Fuzzers are one clang command each: every source of theirs is instrumented.
-$B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% user/http/%,$(USER_SRC)) $B/.flags
+$B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% user/http/% user/proxy/proxy_protocol.c,$(USER_SRC)) $B/.flags
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)$(CLANG) -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -Itests -Ibpf -isystem /usr/share/include \
 		-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
@@ -110,7 +110,7 @@ $(filter $B/tests/fuzz/fuzz_http_%,$(FUZZERS)): $(LLHTTP_OBJ)
 $(LLHTTP_OBJ): $B/tests/fuzz/llhttp/%.o: $B/.flags | $B/.deps-test
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CLANG) -w -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -g -O1 \
-		-fsanitize=address -c /usr/share/llhttp/$*.c -o $@
+		-fsanitize=fuzzer-no-link,address -c /usr/share/llhttp/$*.c -o $@
 
 test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS) ## every test; one: make test T=unit/bucket N='refill_*'
 	@B=$B tests/run.sh '$(T)' '$(N)'

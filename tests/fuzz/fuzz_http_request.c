@@ -52,7 +52,8 @@ static void check_request(const char *bytes, size_t length, const struct thr_htt
 	HOLDS((size_t)(version + 10 - request->method.at) <= limits->line_bytes);
 	HOLDS(request->path.at + request->path.length == version - 1);
 	HOLDS(request->absolute || request->path.at == request->target.at);
-	HOLDS(request->path.length ? strchr("/?", *request->path.at) : request->absolute);
+	HOLDS(!request->path.length || strchr("/?", *request->path.at));
+	HOLDS(request->path.length || request->absolute);
 	HOLDS(request->authority.length || (!request->minor && !request->absolute));
 	HOLDS(request->method_id != THR_METHOD_CONNECT);
 	HOLDS((request->body == THR_BODY_LENGTH) == (request->content_length != 0));

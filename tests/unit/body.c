@@ -47,16 +47,17 @@ static int frame_all(struct thr_body *body, const char *input, size_t step, char
 	return r;
 }
 
-/* The data of chunks as they are written. */
+/* The data of chunks as they are written, '|', and the rest. */
 static void dechunk(const char *from, char *to)
 {
-	unsigned int size;
-	int skip;
+	char *end;
+	unsigned long size;
 
 	*to = '\0';
-	while (sscanf(from, "%x\r\n%n", &size, &skip) == 1 && size) {
-		strncat(to, from + skip, size);
-		from += (size_t)skip + size + 2;
+	while ((size = strtoul(from, &end, 16)) > 0) {
+		assert_memory_equal(end, "\r\n", 2);
+		strncat(to, end + 2, size);
+		from = end + 2 + size + 2;
 	}
 	strcat(to, "|");
 	strcat(to, from);

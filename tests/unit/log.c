@@ -247,9 +247,9 @@ static bool log_until_told_otherwise(void)
 static void nobody_who_reads_late_holds_up_the_loop_and_what_was_lost_is_said(void **state)
 {
 	int out[2], err[2], go[2];
-	char event[256] = "", *text, *note;
+	char event[256] = "", *text;
 	unsigned long long lost = 0, told = 0;
-	size_t lines = 0;
+	size_t lines = 0, notes = 0;
 	pid_t pid;
 
 	(void)state;
@@ -275,13 +275,18 @@ static void nobody_who_reads_late_holds_up_the_loop_and_what_was_lost_is_said(vo
 	text = read_all(out[0]);
 	assert_child_succeeds(pid);
 
-	note = strstr(text, "Z warning: ");
-	assert_non_null(note);
-	assert_int_equal(sscanf(note, "Z warning: %llu log lines lost", &told), 1);
+	/* Once for each time that there was room again. */
+	for (char *note = text; (note = strstr(note, "Z warning: ")); note++, notes++) {
+		unsigned long long some = 0;
+
+		assert_int_equal(sscanf(note, "Z warning: %llu log lines lost", &some), 1);
+		told += some;
+	}
+	assert_true(notes >= 1);
 	assert_int_equal(told, lost);
 	for (char *at = text; (at = strchr(at, '\n')); at++)
 		lines++;
-	assert_int_equal(lines, 100000 - lost + 1);
+	assert_int_equal(lines, 100000 - lost + notes);
 	assert_int_equal(text[strlen(text) - 1], '\n');
 	free(text);
 	close(err[0]);
