@@ -55,12 +55,16 @@ static void decode(struct decoder *decoder, const char *bytes, size_t length, si
 	}
 }
 
-/* Known to differ: llhttp takes no white space in extensions, and is not strict in
- * their quoted strings. */
-static bool has_extension(const char *bytes, size_t length)
+/* Known to differ: llhttp takes no white space in extensions, is not strict in
+ * their quoted strings, and refuses one without a value that stands between two
+ * others. Bytes of data that look like it are left out with them. */
+static bool peer_differs(const char *bytes, size_t length)
 {
-	return memchr(bytes, ' ', length) || memchr(bytes, '\t', length) ||
-	       memchr(bytes, '"', length);
+	const char *semicolon = memchr(bytes, ';', length);
+
+	if (memchr(bytes, ' ', length) || memchr(bytes, '\t', length) || memchr(bytes, '"', length))
+		return true;
+	return semicolon && memchr(semicolon + 1, ';', (size_t)(bytes + length - semicolon - 1));
 }
 
 static void compare(const char *bytes, const struct decoder *decoder)
@@ -69,7 +73,7 @@ static void compare(const char *bytes, const struct decoder *decoder)
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 	static struct peer peer;
 
-	if (has_extension(bytes, decoder->consumed))
+	if (peer_differs(bytes, decoder->consumed))
 		return;
 	peer_init(&peer, HTTP_REQUEST);
 	peer_read(&peer, head, sizeof(head) - 1);

@@ -21,7 +21,8 @@ from client import Client
 from support import DEADLINE_S, check_after_each_test, defer, fail, wait_until
 
 PROGRAM = pathlib.Path(os.environ.get("B", "build")).absolute() / "xdp-throttle"
-GRAVE = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing")
+GRAVE = re.compile(r"Sanitizer:|runtime error:|Assertion .* failed|stack smashing")
+DIED = re.compile(r"worker \d+ (ended by|takes no messages|did not answer)")
 
 
 def free_port():
@@ -128,7 +129,7 @@ class Daemon:
         check_after_each_test(self.check)
 
     def _is_ready_or_gone(self):
-        return "ready" in self.log.text() or self.process.poll() is not None
+        return "ready: " in self.log.text() or self.process.poll() is not None
 
     def write(self, config):
         """Put a configuration, or a text, into the file."""
@@ -138,11 +139,12 @@ class Daemon:
         new.replace(self.file)
 
     def reload(self, config):
-        """Write, SIGHUP, and wait until the log says what came of it; returns that line."""
+        """Write, SIGHUP, and wait for what comes of it; returns what the log says."""
         self.write(config)
         since = len(self.log.lines)
         self.signal(signal.SIGHUP)
-        return self.log.wait_for(r"reload|configuration", since)
+        self.log.wait_for(r"reloaded: |reload was refused", since)
+        return "\n".join(self.log.lines[since:])
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -189,7 +191,7 @@ class Daemon:
         text = self.log.text()
         if GRAVE.search(text):
             self._complain("the daemon has found a fault of its own")
-        if not self.may_lose_workers and re.search(r"worker \d+\b.*\bdied", text):
+        if not self.may_lose_workers and DIED.search(text):
             self._complain("a worker died")
 
     def wait_for_end(self, seconds=DEADLINE_S):

@@ -61,7 +61,7 @@ def test_killed_worker_is_replaced_and_said():
     os.kill(victim, signal.SIGKILL)
 
     wait_for_workers(proxy, 2, without=[victim])
-    line = proxy.log.wait_for(r"worker \d+.*\b(died|killed|signal)")
+    line = proxy.log.wait_for(r"worker \d+ ended by")
     expect_match("log", line, r"(?i)signal 9|SIGKILL|killed")
     expect("status", ask_once(proxy.port).status, 200)
 

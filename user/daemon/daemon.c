@@ -169,6 +169,8 @@ static int serve(struct thr_master *master)
 	if (!thr_sandbox_exists())
 		thr_log(THR_LOG_WARNING,
 			"this build has a sanitizer: system calls of workers are not filtered");
+	thr_log(THR_LOG_INFO, "starting: version %s, configuration %s, workers: %u", THR_VERSION,
+		master->path, master->worker_count);
 	r = thr_master_run(master);
 	/* A reload replaces the configuration, and comes only after a good start. */
 	if (master->result)

@@ -134,6 +134,8 @@ static void on_configured(struct thr_slot *slot, const struct thr_message *messa
 	if (message->generation != master->generation->number || master->phase == THR_DRAINING)
 		return;
 	thr_loop_disarm(master->loop, &slot->timer);
+	if (!slot->generation && master->phase != THR_STARTING)
+		thr_log(THR_LOG_INFO, "worker %u serves again", slot->number + 1);
 	slot->generation = message->generation;
 	take_back(slot);
 	thr_slots_lend(master);

@@ -272,7 +272,8 @@ ssize_t upstream_write(struct upstream *upstream, const struct iovec *piece, siz
 
 	if (!upstream->writable)
 		return -EAGAIN;
-	sent = sendmsg(upstream->io.fd, &message, MSG_NOSIGNAL);
+	sent = count == 1 ? send(upstream->io.fd, piece->iov_base, piece->iov_len, MSG_NOSIGNAL)
+			  : sendmsg(upstream->io.fd, &message, MSG_NOSIGNAL);
 	if (sent >= 0)
 		return sent;
 	if (errno == EAGAIN)
