@@ -141,13 +141,15 @@ install: all ## DESTDIR= PREFIX=
 	install -D -m 755 $B/xdp-throttle $(DESTDIR)$(PREFIX)/sbin/xdp-throttle
 	install -D -m 644 $B/xdp_throttle.bpf.o $(DESTDIR)$(PREFIX)/lib/xdp-throttle/xdp_throttle.bpf.o
 	$(call installed,configs/xdp-throttle.yaml,share/doc/xdp-throttle/xdp-throttle.yaml)
+	$(call installed,configs/xdp-throttle.service,lib/systemd/system/xdp-throttle.service)
 	$(call installed,configs/xdp-throttle@.service,lib/systemd/system/xdp-throttle@.service)
 	$(call installed,docs/xdp-throttle.8,share/man/man8/xdp-throttle.8)
 	$(call installed,docs/xdp-throttle.yaml.5,share/man/man5/xdp-throttle.yaml.5)
 
 uninstall: ## what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/xdp-throttle share/man/man8/xdp-throttle.8 \
-		share/man/man5/xdp-throttle.yaml.5 lib/systemd/system/xdp-throttle@.service)
+		share/man/man5/xdp-throttle.yaml.5 \
+		lib/systemd/system/xdp-throttle.service lib/systemd/system/xdp-throttle@.service)
 	rm -rf $(DESTDIR)$(PREFIX)/lib/xdp-throttle $(DESTDIR)$(PREFIX)/share/doc/xdp-throttle
 
 clean: ## remove build/

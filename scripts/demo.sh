@@ -293,7 +293,7 @@ client_beside "flood of 4096 sources" --sources 4096
 say "3. A limit changed while a flood from $SOURCE runs (7 s)"
 change_limit_live
 
-say "4. HTTP: two prefixes to two backends, and a greedy client beside a steady one (9 s)"
+say "4. HTTP: two prefixes to two backends, and a greedy client beside a steady one (10 s)"
 start_http
 prefixes_have_their_backends
 clients_and_a_reload

@@ -18,7 +18,7 @@ test)
 		node-llhttp python3"
 	;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
-bench) packages="$demo nftables iptables ethtool nginx-light haproxy wrk slowhttptest" ;;
+bench) packages="$demo procps nftables iptables ethtool nginx-light haproxy wrk slowhttptest" ;;
 *)
 	echo "usage: $0 build|demo|test|check|bench" >&2
 	exit 2

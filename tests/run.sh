@@ -5,7 +5,7 @@
 #
 #   tests/run.sh [T] [N]
 #
-#   T  suites whose name starts with it: unit/bucket, bpf, netns/attach, vm, fuzz
+#   T  suites whose name starts with it: unit/bucket, bpf, netns/attach, http/split, vm, fuzz
 #   N  tests whose name matches this glob
 #   B  (environment) build directory
 #
@@ -17,7 +17,7 @@ set -u
 
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
-export B CMOCKA_MESSAGE_OUTPUT=TAP
+export B CMOCKA_MESSAGE_OUTPUT=TAP PYTHONDONTWRITEBYTECODE=1
 only_suites=${1:-}
 only_suites=${only_suites#tests/}
 only_tests=${2:-}
@@ -160,6 +160,7 @@ each() {
 
 each unit '' tests/unit/*.c
 each bpf test_ tests/bpf/test_*.c
+each http test_ tests/http/test_*.py
 each netns '' tests/netns/*.sh
 each vm '' tests/vm/run.sh
 [[ -n $only_tests ]] || each fuzz fuzz_ tests/fuzz/fuzz_*.c

@@ -77,7 +77,7 @@ case ${1-} in
 esac
 
 [[ $(id -u) -eq 0 ]] || die "the bench needs root: it makes a network namespace"
-for tool in ip nsenter taskset chrt ss awk nginx haproxy wrk slowhttptest; do
+for tool in ip nsenter sysctl taskset chrt ss awk nginx haproxy wrk slowhttptest; do
 	command -v "$tool" >/dev/null || die "$tool is missing: run scripts/install-deps.sh bench"
 done
 ulimit -Sn "$(ulimit -Hn)"

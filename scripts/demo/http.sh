@@ -8,8 +8,8 @@
 #   greedy client   10.77.2.2 ---'     50/s a client     '--- /api  backend "api"
 #     400 requests/s
 #
-# The steady client works for the whole time; the greedy one before the reload
-# that changes the limit, and again after it.
+# The steady client works for the whole time; the greedy one before, during and
+# after the reload that changes the limit.
 
 readonly PROXY_PORT=8080
 readonly GREEDY_ADDRESS=10.77.2.1 # of the server, in the attacker's network
@@ -17,7 +17,7 @@ readonly STEADY_URL=http://$SERVER_ADDRESS:$PROXY_PORT
 readonly GREEDY_URL=http://$GREEDY_ADDRESS:$PROXY_PORT
 readonly GREEDY_RATE=400
 readonly REQUESTS_BEFORE=50 REQUESTS_AFTER=150 REQUESTS_BURST=50
-readonly STEADY_S=$((2 * WINDOW_S + 1))
+readonly STEADY_S=$((2 * WINDOW_S + 2))
 proxy_pid=
 
 # --- processes ---------------------------------------------------------------
@@ -65,15 +65,8 @@ start_client() {
 
 start_steady() { start_client "$CLIENT" "$SERVER_ADDRESS" "$CLIENT_RATE" "$STEADY_S"; }
 
-start_greedy() { start_client "$ATTACKER" "$GREEDY_ADDRESS" "$GREEDY_RATE" "$WINDOW_S"; }
-
-# By the limit that is now in the file, while the clients work.
-reload() {
-	sed -i "s/requests_per_second: $REQUESTS_BEFORE/requests_per_second: $REQUESTS_AFTER/" \
-		"$work/demo.yaml"
-	http_row "# reload: $REQUESTS_BEFORE/s becomes $REQUESTS_AFTER/s" "" "" "" ""
-	kill -HUP "$proxy_pid"
-}
+# start_greedy SECONDS
+start_greedy() { start_client "$ATTACKER" "$GREEDY_ADDRESS" "$GREEDY_RATE" "$1"; }
 
 # --- what is shown -----------------------------------------------------------
 
@@ -148,17 +141,34 @@ show_greedy() {
 	claim "greedy client, limit $1/s: each other request got a 429" test "$failed" -eq 0
 }
 
+has_reloaded() { grep -q ' reloaded: ' "$work/proxy"; }
+
+# While both clients are at work.
+reload() {
+	local served failed
+	start_greedy 1
+	sed -i "s/requests_per_second: $REQUESTS_BEFORE/requests_per_second: $REQUESTS_AFTER/" \
+		"$work/demo.yaml"
+	sleep 0.2
+	kill -HUP "$proxy_pid"
+	wait_until "xdp-throttle did not reload" has_reloaded
+	join "the greedy client"
+	show_client "  during the reload to $REQUESTS_AFTER/s" "$ATTACKER"
+	claim "reload: each request of the greedy client was served or got a 429" \
+		test "$failed" -eq 0
+}
+
 clients_and_a_reload() {
 	local steady served failed
 	start_steady
 	steady=${pids[-1]}
-	start_greedy
+	start_greedy "$WINDOW_S"
 	sleep 1.5 # its burst is spent
 	show_refusal
 	http_row "" requests served 429 failed
 	show_greedy "$REQUESTS_BEFORE" "$REQUESTS_BURST"
 	reload
-	start_greedy
+	start_greedy "$WINDOW_S"
 	show_greedy "$REQUESTS_AFTER" 0
 	join "the steady client" "$steady"
 	show_client "steady client, all the while" "$CLIENT"

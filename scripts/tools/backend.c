@@ -34,7 +34,7 @@
 struct connection {
 	int fd;
 	size_t size; /* of what was read and is not done with */
-	size_t skip; /* bytes of the request's body that are still to come */
+	size_t skip; /* bytes of the request's body that are still to come: no answer before */
 	size_t head_size, body_size;
 	size_t sent; /* of both */
 	char head[HEAD_MAX];
@@ -92,10 +92,10 @@ static bool is_answering(const struct connection *connection)
 	return connection->sent < connection->head_size + connection->body_size;
 }
 
-/* Send what the kernel takes. False when the connection is broken. */
+/* Send what the kernel takes, once it is time. False when the connection is broken. */
 static bool send_answer(struct connection *connection)
 {
-	while (is_answering(connection)) {
+	while (!connection->skip && is_answering(connection)) {
 		size_t head_sent = connection->sent < connection->head_size ? connection->sent
 									    : connection->head_size;
 		size_t body_sent = connection->sent - head_sent;
@@ -119,14 +119,19 @@ static void drop_front(struct connection *connection, size_t count)
 	memmove(connection->request, connection->request + count, connection->size);
 }
 
-/* Take one request from what was read, if one is there, and begin its answer. */
+static void skip_body(struct connection *connection)
+{
+	size_t count = connection->skip < connection->size ? connection->skip : connection->size;
+
+	connection->skip -= count;
+	drop_front(connection, count);
+}
+
+/* Take one request from what was read, if one is there, and prepare its answer. */
 static bool take_request(struct connection *connection)
 {
-	size_t skipped = connection->skip < connection->size ? connection->skip : connection->size;
 	char *end;
 
-	connection->skip -= skipped;
-	drop_front(connection, skipped);
 	connection->request[connection->size] = '\0';
 	end = strstr(connection->request, "\r\n\r\n");
 	if (!end)
@@ -147,12 +152,15 @@ static bool work(struct connection *connection, bool is_ending)
 		size_t room;
 		ssize_t got;
 
+		skip_body(connection);
 		if (!send_answer(connection))
 			return false;
-		if (is_answering(connection))
-			return true;
-		if (take_request(connection))
-			continue;
+		if (!connection->skip) {
+			if (is_answering(connection))
+				return true;
+			if (take_request(connection))
+				continue;
+		}
 		if (is_dry)
 			return true;
 		room = REQUEST_MAX - connection->size;

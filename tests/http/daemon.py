@@ -119,6 +119,7 @@ class Daemon:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            env={k: v for k, v in os.environ.items() if not k.startswith("XDP_THROTTLE_")},
         )
         self.pid = self.process.pid
         self.log = Lines(self.process.stderr)
@@ -143,7 +144,7 @@ class Daemon:
         self.write(config)
         since = len(self.log.lines)
         self.signal(signal.SIGHUP)
-        self.log.wait_for(r"reloaded: |reload was refused", since)
+        self.log.wait_for(r"reloaded: |reload (was )?refused", since)
         return "\n".join(self.log.lines[since:])
 
     def signal(self, number):

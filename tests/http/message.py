@@ -156,7 +156,7 @@ class Stream:
         except (ConnectionResetError, BrokenPipeError):
             raise Closed(reset=True) from None
         except TimeoutError:
-            fail(f"nothing came within {DEADLINE_S} s after {self.unread()[-200:]!r}")
+            fail(f"nothing came within {self.sock.gettimeout()} s after {self.unread()[-200:]!r}")
         if not data:
             raise Closed(reset=False)
         self.received += data
@@ -199,11 +199,13 @@ class Stream:
         return crc
 
     def expect_closed(self):
-        """The other side closes, in good order or not, and sends nothing before."""
+        """The other side closes, in good order or not, and sends nothing before; then
+        this side does."""
         try:
             rest = self.read_to_end()
         except Closed:
             rest = self.unread()
+        self.close()
         expect("bytes before the end of the connection", rest, b"")
 
     # messages

@@ -74,7 +74,6 @@ AMBIGUOUS = {
     "control_in_reason": "HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n",
     "switch_that_nobody_asked_for": "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
     "Upgrade: websocket\r\n\r\n",
-    "interim_with_a_length": "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhello" + OK,
     "interim_with_a_coding": "HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n" + OK,
     "head_too_large": OK + "X-A: " + "b" * 100_000 + "\r\n\r\n",
     "too_many_fields": OK + "X-A: b\r\n" * 2_000 + "\r\n",
@@ -95,6 +94,18 @@ def test_ambiguous(sent):
     upstream.serve = answering(response(b"good"))
     expect("body of another", client.ask().body, b"good")
     expect("connections to the upstream", len(upstream.peers), 2)
+
+
+def test_interim_response_has_no_body():
+    sent = b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\nhello" + response(b"poison")
+    client = start({"/": Upstream(serve_once(sent))}, upstream=NO_RETRIES).connect()
+
+    answer = client.ask()
+    if answer.status == 103:
+        expect("Content-Length", answer.field("Content-Length"), None)
+        answer = client.read_response()
+
+    expect("status", answer.status, 502)
 
 
 BAD_CHUNKS = {

@@ -228,6 +228,23 @@ def test_client_that_does_not_read_is_cut():
     client.expect_truncated()
 
 
+def test_client_that_pipelines_and_does_not_read_is_held_up():
+    upstream = Upstream(answering(response(b"a" * 100_000)))
+    proxy = start({"/": upstream})
+    before = proxy.resident_bytes()
+    client = proxy.connect(receive_buffer=65536)
+    client.sock.settimeout(1)
+
+    try:
+        while len(upstream.requests) < 5_000:
+            client.sock.send(request("GET", "/") * 1000)
+    except TimeoutError:
+        pass
+
+    expect_within("requests at the upstream", len(upstream.requests), 1, 1_000)
+    expect_within("growth in bytes", proxy.resident_bytes() - before, -(32 << 20), 32 << 20)
+
+
 def test_slow_clients_do_not_hold_up_others():
     proxy, _ = bounded(header_timeout="10s")
     slow = [proxy.connect() for _ in range(200)]

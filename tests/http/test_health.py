@@ -9,7 +9,7 @@ from message import response
 from support import expect, expect_within, run_suite, wait_until
 from upstream import Refusing, Upstream, answering
 
-CHECKS = {"path": "/health?deep=1", "interval": "50ms", "timeout": "50ms",
+CHECKS = {"path": "/health?deep=1", "interval": "200ms", "timeout": "200ms",
           "healthy": 2, "unhealthy": 2}
 
 
@@ -34,9 +34,9 @@ class Checked(Upstream):
             peer.send(response(b"", status=status))
 
 
-def pair():
+def pair(**sections):
     a, b = Checked(b"a"), Checked(b"b")
-    return a, b, start([route("/", [a, b], health=CHECKS)])
+    return a, b, start([route("/", [a, b], health=CHECKS)], **sections)
 
 
 def served_by(client, count=10):
@@ -55,7 +55,7 @@ def test_check_is_a_request_of_the_path():
 
 def test_checks_come_at_their_interval_and_from_one_worker():
     a = Checked(b"a")
-    start([route("/", a, health=CHECKS | {"interval": "100ms"})], server={"workers": 4})
+    start([route("/", a, health=CHECKS | {"interval": "100ms", "timeout": "100ms"})], server={"workers": 4})
     wait_until("checks come", lambda: len(a.checks) >= 2)
     began, before = time.monotonic(), len(a.checks)
 
@@ -99,7 +99,7 @@ def test_target_that_refuses_is_taken_out_by_checks():
 
 
 def test_target_is_back_after_its_port_is():
-    a, b, proxy = pair()
+    a, b, proxy = pair(upstream={"fail_timeout": "300ms"})
     client = proxy.connect()
     a.refuse()
     wait_until("it is out", lambda: served_by(client) == {b"b"})

@@ -113,7 +113,7 @@ def test_bad_file_changes_nothing(text, place):
 
     said = proxy.reload(text)
 
-    expect_match("log", said, "reload was refused")
+    expect_match("log", said, "reload (was )?refused")
     expect_match("log", said, place)
     expect("body on a kept connection", client.ask().body, b"old")
     expect("body on a new one", ask_once(proxy.port).body, b"old")
@@ -166,7 +166,8 @@ def test_port_that_is_taken_changes_nothing():
     changed = to_yaml(config).replace(f"port: {proxy.port}", f"port: {taken.port}")
     said = proxy.reload(changed)
 
-    expect_match("log", said, f"{taken.port}(.|\\n)*reload was refused")
+    expect_match("log", said, str(taken.port))
+    expect_match("log", said, "reload (was )?refused")
     expect("status", ask_once(proxy.port).status, 200)
 
 

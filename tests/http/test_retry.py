@@ -204,6 +204,20 @@ def test_late_answer_to_post_is_504_and_not_sent_again():
     expect("times sent", attempts(late, other), 1)
 
 
+def test_head_that_comes_byte_by_byte_is_504():
+    def serve(peer):
+        peer.next_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nX-A: ")
+        while True:  # the time is for the whole head: a byte now and then does not move it
+            threading.Event().wait(0.05)
+            peer.send(b"a")
+
+    client = start({"/": Upstream(serve)}, upstream=SHORT | {"retries": 0}).connect()
+    client.sock.settimeout(2)
+
+    expect("status", client.ask().status, 504)
+
+
 def test_late_body_is_cut():
     def serve(peer):
         peer.next_request()

@@ -211,6 +211,9 @@ static void hosts_that_are_missing_repeated_or_odd(void **state)
 		{-400, BYTES("GET / HTTP/1.1\r\nHost: [v1.a]\r\n\r\n")},
 		{-400, BYTES("GET / HTTP/1.1\r\nHost: [1:2:3:4:5:6:7:8:9:1:2:3:4:5:6:7:8:9:1:2:3"
 			     "]\r\n\r\n")},
+		{-400,
+		 BYTES("GET / HTTP/1.1\r\nHost: [0000:0000:0000:0000:0000:0000:255.255.255.2550]"
+		       "\r\n\r\n")},
 		{-400, BYTES("GET / HTTP/1.1\r\nHost: a%2eb\r\n\r\n")},
 		{-400, BYTES("GET / HTTP/1.1\r\nHost: a;b=c\r\n\r\n")},
 		{-400, BYTES("GET / HTTP/1.1\r\nHost: \"a\"\r\n\r\n")},
@@ -378,6 +381,31 @@ static void what_is_too_long(void **state)
 	assert_int_equal(thr_http_parse_request(many, length, &limits, &request), -431);
 }
 
+static void what_stood_before_the_input_does_not_end_a_line(void **state)
+{
+	static const char bytes[] = "\r\n" GET END;
+
+	(void)state;
+	assert_int_equal(thr_http_parse_request(bytes + 1, sizeof(bytes) - 2, &limits, &request),
+			 -400);
+}
+
+static void a_part_as_long_as_the_limit_is_too_long(void **state)
+{
+	struct thr_http_limits tight = {18, 30, 4};
+
+	(void)state;
+	assert_int_equal(thr_http_parse_request(BYTES("GET /12 HTTP/1.1\r"), &tight, &request), 0);
+	assert_int_equal(thr_http_parse_request(BYTES("GET /123 HTTP/1.1\r"), &tight, &request),
+			 -414);
+	assert_int_equal(
+		thr_http_parse_request(BYTES("GET / HTTP/1.1\r\nHost: 1234567"), &tight, &request),
+		0);
+	assert_int_equal(
+		thr_http_parse_request(BYTES("GET / HTTP/1.1\r\nHost: 12345678"), &tight, &request),
+		-431);
+}
+
 static void the_log_gets_what_could_be_read(void **state)
 {
 	static const struct {
@@ -416,6 +444,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(expectations_but_100_continue),
 		cmocka_unit_test(connections_that_name_too_many_fields),
 		cmocka_unit_test(what_is_too_long),
+		cmocka_unit_test(what_stood_before_the_input_does_not_end_a_line),
+		cmocka_unit_test(a_part_as_long_as_the_limit_is_too_long),
 		cmocka_unit_test(the_log_gets_what_could_be_read),
 	};
 

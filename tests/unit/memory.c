@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The table of buckets as one caller sees it: limits, looks, and a table that is full. */
-#include <string.h>
+#include <sched.h>
 
 #include "store/memory.h"
 #include "support/random.h"
@@ -248,7 +248,7 @@ static void a_full_table_shares_a_bucket_by_group_then_by_second_group_then_refu
 {
 	struct thr_memory *memory = memory_of(1);
 	struct thr_store_limit debt = limit_of(1, 3600, 1), limit = limit_of(1, 60, 10);
-	uint64_t allowed[LEAST_CELLS * 3] = {0}, n = fill(memory, &debt, NOW);
+	uint64_t allowed = 0, n = fill(memory, &debt, NOW);
 	enum thr_memory_place place = THR_PLACE_GROUP;
 	struct thr_memory_counts before, counts;
 	struct thr_standing is;
@@ -263,15 +263,26 @@ static void a_full_table_shares_a_bucket_by_group_then_by_second_group_then_refu
 
 		assert_int_equal(thr_memory_take(memory, &key, &limit, 1, NOW, &is),
 				 THR_PLACE_GROUP);
-		allowed[0] += is.allowed;
+		allowed += is.allowed;
 	}
-	assert_int_equal(allowed[0], 10);
+	assert_int_equal(allowed, 10);
 	thr_memory_count(memory, &counts);
 	assert_int_equal(counts.group - before.group, 100);
 
-	/* Many prefixes: all of the groups' cells get used, then second groups are shared. */
-	for (uint64_t group = 10000; place != THR_PLACE_NONE && group < 20000; group++) {
-		struct thr_memory_key key = key_of(memory, n++, group, group / 100);
+	/* Many prefixes use up the groups' cells; then the second group is shared, here
+	 * one that has a bucket, which is used up. */
+	while (place == THR_PLACE_GROUP) {
+		struct thr_memory_key key = key_of(memory, n, n, 0);
+
+		key.group[1] = key_of(memory, 0, 7, 0).group[0];
+		place = thr_memory_take(memory, &key, &limit, 1, NOW, &is);
+		n++;
+	}
+	assert_int_equal(place, THR_PLACE_GROUP2);
+	assert_false(is.allowed);
+
+	while (place != THR_PLACE_NONE) {
+		struct thr_memory_key key = key_of(memory, n++, 0, 0);
 
 		place = thr_memory_take(memory, &key, &limit, 1, NOW, &is);
 	}
@@ -280,7 +291,6 @@ static void a_full_table_shares_a_bucket_by_group_then_by_second_group_then_refu
 	assert_int_equal(is.remaining, 0);
 	assert_in_range(is.retry_ns, 3600 * S, 3600 * S + 100 * MS);
 	thr_memory_count(memory, &counts);
-	assert_true(counts.group2 > 0);
 	assert_int_equal(counts.none, 1);
 	thr_memory_free(memory);
 }
@@ -369,6 +379,59 @@ static void moving_to_a_bucket_of_its_own_gains_a_key_nothing(void **state)
 	thr_memory_free(memory);
 }
 
+/* The store asks which CPU it is on when it is about to claim a cell: there another
+ * taker comes in between. */
+static void (*at_claim)(void);
+
+int sched_getcpu(void)
+{
+	void (*call)(void) = at_claim;
+
+	at_claim = NULL;
+	if (call)
+		call();
+	return 0;
+}
+
+static struct {
+	struct thr_memory *memory;
+	struct thr_memory_key key;
+	struct thr_store_limit limit;
+} between;
+
+/* By a clock that is ahead by less than the 50 ms that clocks may differ. */
+static void take_a_burst_of_its_own(void)
+{
+	struct thr_standing is;
+
+	assert_int_equal(thr_memory_take(between.memory, &between.key, &between.limit, 10,
+					 NOW + S + 60 * MS, &is),
+			 THR_PLACE_OWN);
+	assert_true(is.allowed);
+}
+
+static void a_taking_from_a_group_counts_for_nothing_once_the_key_has_its_own(void **state)
+{
+	struct thr_memory *memory = memory_of(1);
+	struct thr_store_limit others = limit_of(1, 1, 1), limit = limit_of(1, 60, 10);
+	uint64_t n = fill(memory, &others, NOW);
+	struct thr_memory_key key = key_of(memory, n, 0, 0);
+	struct thr_memory_counts counts;
+	struct thr_standing is;
+
+	(void)state;
+	between.memory = memory;
+	between.key = key;
+	between.limit = limit;
+	at_claim = take_a_burst_of_its_own;
+	assert_int_equal(thr_memory_take(memory, &key, &limit, 10, NOW + S + 40 * MS, &is),
+			 THR_PLACE_OWN);
+	assert_false(is.allowed);
+	thr_memory_count(memory, &counts);
+	assert_int_equal(counts.own, LEAST_CELLS + 2);
+	thr_memory_free(memory);
+}
+
 static void a_raised_limit_holds_from_now_on(void **state)
 {
 	struct thr_memory *memory = memory_of(100);
@@ -403,6 +466,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_client_in_debt_is_never_forgotten),
 		cmocka_unit_test(a_bucket_is_given_up_50_ms_after_it_is_full),
 		cmocka_unit_test(moving_to_a_bucket_of_its_own_gains_a_key_nothing),
+		cmocka_unit_test(a_taking_from_a_group_counts_for_nothing_once_the_key_has_its_own),
 		cmocka_unit_test(a_raised_limit_holds_from_now_on),
 	};
 

@@ -102,13 +102,14 @@ static int make_slots(struct thr_master *master)
 static int open_listeners(struct thr_master *master)
 {
 	const struct thr_config *config = master->generation->config;
-	AUTO_FREE int *fds = calloc(master->worker_count, sizeof(*fds));
+	AUTO_FREE int *fds = NULL;
 	int r;
 
-	if (!fds)
-		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
 	if (!config->route_count)
 		return 0;
+	fds = calloc(master->worker_count, sizeof(*fds));
+	if (!fds)
+		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
 	r = thr_listeners_open(&config->server, false, fds, master->worker_count, master->error);
 	for (unsigned int i = 0; i < master->worker_count && !r; i++)
 		master->slots[i].listener = fds[i];

@@ -78,12 +78,12 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struc
 
 	if (!xdp->present)
 		return 0;
-	results = calloc(xdp->interface_count, sizeof(*results));
-	if (!results)
-		return thr_fail(error, ENOMEM, "xdp.interfaces: %s", strerror(ENOMEM));
 	lock = thr_lock(error);
 	if (lock < 0)
 		return lock;
+	results = calloc(xdp->interface_count, sizeof(*results));
+	if (!results)
+		return thr_fail(error, ENOMEM, "xdp.interfaces: %s", strerror(ENOMEM));
 	memset(ret_attached, 0, xdp->interface_count * sizeof(*ret_attached));
 	r = attach_all(xdp, results, ret_attached, error);
 	if (!r)

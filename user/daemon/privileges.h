@@ -24,12 +24,13 @@ struct thr_run_as {
 int thr_run_as_find(const char *user, struct thr_run_as *ret_run_as, struct thr_error *error);
 
 /* Become that user without groups, without any capability and without a way to
- * get one (no_new_privs). For good. */
+ * get one (no_new_privs). For good, and before there is a second thread: the kernel
+ * keeps most of it for each. */
 int thr_privileges_drop(const struct thr_run_as *run_as, struct thr_error *error);
 
 /*
- * Allow this process the system calls that serving takes, and no others; threads
- * that it starts too. sandbox.c has the list, and what becomes of the rest.
+ * Allow this process the system calls that serving takes, and no others; all
+ * threads that it has and will have. sandbox.c has the list, and what becomes of the rest.
  * thr_sandbox_exists() is false where the program was built with a sanitizer that
  * needs others: entering does nothing then.
  */

@@ -146,49 +146,65 @@ static int load(const struct thr_master *master, struct thr_generation **ret_gen
 	return r;
 }
 
-/* Listeners into `fds` where they change, then the packet layer. */
+static int apply_packet(const struct thr_config *config, struct thr_error *error)
+{
+	AUTO_FREE bool *attached = calloc(config->xdp.interface_count + 1, sizeof(*attached));
+
+	if (!attached)
+		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+	return thr_packet_apply(&config->xdp, attached, error);
+}
+
+/* The listeners into `fds` where they move, then the packet layer. */
 static int prepare(const struct thr_master *master, const struct thr_config *config, bool moves,
 		   int *fds, struct thr_error *error)
 {
-	AUTO_FREE bool *attached = calloc(config->xdp.interface_count + 1, sizeof(*attached));
-	int r = attached ? 0 : thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+	int r = moves ? open_listeners(master, config, fds, error) : 0;
 
-	if (!r && moves)
-		r = open_listeners(master, config, fds, error);
 	if (r)
 		return r;
-	r = thr_packet_apply(&config->xdp, attached, error);
+	r = apply_packet(config, error);
 	if (r && moves)
 		thr_listeners_close(fds, master->worker_count);
 	return r;
 }
 
+/* Nothing fails from here on. */
+static void commit(struct thr_master *master, struct thr_generation *generation)
+{
+	struct thr_config *old = master->generation->config, *config = generation->config;
+
+	thr_log_setup(config->log_level, config->log_format);
+	thr_reload_warn(master, config);
+	keep_fixed(old, config);
+	warn_left(&old->xdp, &config->xdp);
+	thr_generation_free(master->generation);
+	master->generation = generation;
+}
+
 static int reload(struct thr_master *master, struct thr_error *error)
 {
-	AUTO_FREE int *fds = calloc(master->worker_count, sizeof(*fds));
-	struct thr_generation *generation, *old = master->generation;
+	struct thr_generation *generation;
+	AUTO_FREE int *fds = NULL;
 	bool moves;
-	int r;
+	int r = load(master, &generation, error);
 
-	if (!fds)
-		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
-	r = load(master, &generation, error);
 	if (r)
 		return r;
-	moves = !same_address(old->config, generation->config);
+	moves = !same_address(master->generation->config, generation->config);
+	fds = calloc(master->worker_count, sizeof(*fds));
+	if (!fds) {
+		thr_generation_free(generation);
+		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+	}
 	r = prepare(master, generation->config, moves, fds, error);
 	if (r) {
 		thr_generation_free(generation);
 		return r;
 	}
-	thr_log_setup(generation->config->log_level, generation->config->log_format);
-	thr_reload_warn(master, generation->config);
-	keep_fixed(old->config, generation->config);
-	warn_left(&old->config->xdp, &generation->config->xdp);
 	if (moves)
 		exchange_listeners(master, fds);
-	master->generation = generation;
-	thr_generation_free(old);
+	commit(master, generation);
 	return 0;
 }
 
@@ -199,8 +215,7 @@ void thr_reload_begin(struct thr_master *master)
 	thr_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)(thr_clock_monotonic_ns() / 1000));
 	if (reload(master, &error)) {
-		thr_log(THR_LOG_ERROR, "%s", error.text);
-		thr_log(THR_LOG_ERROR, "the reload was refused: nothing changed");
+		thr_log(THR_LOG_ERROR, "%s; the reload was refused: nothing changed", error.text);
 		thr_notify("READY=1\nSTATUS=the last reload was refused: %s", error.text);
 		return;
 	}

@@ -207,7 +207,9 @@ int thr_sandbox_enter(struct thr_error *error)
 	filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
 	if (!filter)
 		return thr_fail(error, ENOMEM, "the filter of system calls: %s", strerror(ENOMEM));
-	r = add_rules(filter);
+	r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (!r)
+		r = add_rules(filter);
 	if (!r)
 		r = seccomp_load(filter);
 	seccomp_release(filter);

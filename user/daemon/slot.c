@@ -160,10 +160,16 @@ static void on_channel(struct thr_io *io, uint32_t events)
 {
 	struct thr_slot *slot = SLOT(io, channel);
 
+	int r = hear(slot);
+
 	(void)events;
-	if (hear(slot) >= 0)
+	if (r >= 0)
 		return;
-	/* It is about to end, or is out of control: SIGCHLD follows either way. */
+	if (r != -EPIPE)
+		thr_log(THR_LOG_ERROR, "worker %u sent what is not a message: killing it",
+			slot->number + 1);
+	/* Without its channel it is about to end, or out of control: SIGCHLD follows
+	 * either way. */
 	thr_loop_forget(slot->master->loop, io);
 	thr_slot_kill(slot);
 }

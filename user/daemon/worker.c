@@ -282,6 +282,19 @@ static void settle_in(const struct thr_worker_parts *parts)
 	close_range((unsigned int)parts->channel + 1, ~0U, 0);
 }
 
+static int start_loop(struct worker *worker)
+{
+	int r = thr_log_start();
+
+	if (!r)
+		r = thr_loop_new(&worker->loop);
+	if (r)
+		return r;
+	worker->channel = (struct thr_io){.fd = worker->parts->channel, .ready = on_channel};
+	return thr_loop_watch_level(worker->loop, &worker->channel, EPOLLIN);
+}
+
+/* The sandbox comes last: making what serving needs takes more calls than serving. */
 static int start(struct worker *worker, struct thr_error *error)
 {
 	struct thr_proxy_parts parts = {
@@ -292,22 +305,14 @@ static int start(struct worker *worker, struct thr_error *error)
 	};
 	int r = thr_privileges_drop(&worker->parts->run_as, error);
 
-	if (!r)
-		r = thr_sandbox_enter(error);
 	if (r)
 		return r;
-	r = thr_log_start();
-	if (!r)
-		r = thr_loop_new(&worker->loop);
-	if (!r) {
-		worker->channel =
-			(struct thr_io){.fd = worker->parts->channel, .ready = on_channel};
-		r = thr_loop_watch_level(worker->loop, &worker->channel, EPOLLIN);
-	}
+	r = start_loop(worker);
 	if (r)
 		return thr_fail(error, -r, "its loop: %s", strerror(-r));
 	parts.loop = worker->loop;
-	return thr_proxy_new(&parts, &worker->proxy, error);
+	r = thr_proxy_new(&parts, &worker->proxy, error);
+	return r ? r : thr_sandbox_enter(error);
 }
 
 _Noreturn void thr_worker_run(const struct thr_worker_parts *parts)

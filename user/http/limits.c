@@ -23,10 +23,7 @@ uint64_t thr_seconds_up(uint64_t ns, uint64_t least)
 
 static char *put_text(char *at, const char *text)
 {
-	size_t length = strlen(text);
-
-	memcpy(at, text, length);
-	return at + length;
+	return mempcpy(at, text, strlen(text));
 }
 
 static char *put_number(char *at, uint64_t number)

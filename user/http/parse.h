@@ -97,10 +97,11 @@ bool thr_http_upgrades(const struct thr_http_head *head);
  * Returns 0 or a negative status. */
 int thr_http_parse_target(struct thr_http_request *request);
 
-/* host [":" port], of which two readers cannot think differently: a name is of
- * THR_BYTE_HOST, an IPv6 address in brackets is one, a port has 1 to 5 digits and
- * is at most 65535. Not in this: percent-encoding and sub-delims, which are never
- * in a name that resolves, and an empty port. */
+/* Whether a value, or a part of a target, is host [":" port] of which two readers
+ * cannot think differently: a name is of THR_BYTE_HOST, an IPv6 address in brackets
+ * is one, a port has 1 to 5 digits and is at most 65535. Not in this:
+ * percent-encoding and sub-delims, which are never in a name that resolves, and an
+ * empty port. */
 bool thr_http_is_authority(struct thr_slice text);
 
 #endif

@@ -39,9 +39,7 @@ static const char *skip_literal(const char *at, const char *end)
 		return NULL;
 	memcpy(text, at + 1, length);
 	text[length] = '\0';
-	if (strlen(text) != length || inet_pton(AF_INET6, text, &address) != 1)
-		return NULL;
-	return bracket + 1;
+	return inet_pton(AF_INET6, text, &address) == 1 ? bracket + 1 : NULL;
 }
 
 bool thr_http_is_authority(struct thr_slice text)

@@ -520,7 +520,8 @@ bool exchange_wants_body(const struct exchange *exchange)
 	       exchange->request_sent == thr_buffer_length(&exchange->request);
 }
 
-/* What the target is waited for; see upstream_wait(). */
+/* Wait for the target anew: it took something, or sent a part of its body. Its head has
+ * one deadline, whatever comes before it. */
 static void settle(struct exchange *exchange)
 {
 	bool wait = !thr_buffer_length(&exchange->session->out) && !exchange_wants_body(exchange);
@@ -539,7 +540,7 @@ static bool is_complete(const struct exchange *exchange)
 bool exchange_step(struct exchange *exchange)
 {
 	struct session *session = exchange->session;
-	bool moved = false;
+	bool sent, received = false;
 
 	if (exchange->tunnel)
 		return relay_tunnel(exchange);
@@ -558,15 +559,16 @@ bool exchange_step(struct exchange *exchange)
 	if (!exchange->upstream->connected)
 		return finish_connecting(exchange);
 
-	moved = relay_request(exchange);
+	sent = relay_request(exchange);
 	if (!exchange->ended && exchange->upstream)
-		moved |= relay_body_up(exchange);
+		sent |= relay_body_up(exchange);
 	if (!exchange->ended && exchange->upstream && exchange->upstream->readable &&
 	    !exchange->answer.done && !thr_buffer_length(&session->out))
-		moved |= exchange->head_sent ? relay_answer(exchange) : receive_head(exchange);
-	if (moved && !exchange->ended && exchange->upstream && !exchange->tunnel)
+		received = exchange->head_sent ? relay_answer(exchange) : receive_head(exchange);
+	if (!exchange->ended && exchange->upstream && !exchange->tunnel &&
+	    (sent || (received && exchange->head_sent)))
 		settle(exchange);
-	return moved;
+	return sent || received;
 }
 
 /* --- the beginning ----------------------------------------------------------------- */

@@ -126,6 +126,18 @@ static size_t gather(struct session *session, char **ret_at)
 	return thr_buffer_length(&session->in);
 }
 
+/* Whether `length` bytes of a head, of which `known` were looked at before, may say
+ * more than those did: a line has ended, or a limit is passed. So a head that comes in
+ * single bytes is not parsed for each of them. */
+static bool says_more(const struct session *session, const char *at, size_t length, size_t known)
+{
+	const struct thr_http_limits *limits = &session->proxy->generation->limits;
+
+	return memchr(at + known, '\n', length - known) ||
+	       (known <= limits->line_bytes && length > limits->line_bytes) ||
+	       (known <= limits->head_bytes && length > limits->head_bytes);
+}
+
 /* Keep what gather() showed but for the first `used` bytes. */
 static void keep(struct session *session, const char *at, size_t length, size_t used)
 {
@@ -169,8 +181,9 @@ static bool read_preface(struct session *session)
 
 static bool read_head(struct session *session)
 {
-	char *at;
+	size_t known = session->in_is_new ? 0 : thr_buffer_length(&session->in);
 	size_t length, used = 0;
+	char *at;
 
 	length = gather(session, &at);
 	if (!length && session->eof)
@@ -181,7 +194,7 @@ static bool read_head(struct session *session)
 		used = session->discard < length ? (size_t)session->discard : length;
 		session->discard -= used;
 	}
-	if (used < length)
+	if (used < length && says_more(session, at + used, length - used, known))
 		used += request_take(session, at + used, length - used);
 	keep(session, at, length, used);
 	return true;
