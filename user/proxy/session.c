@@ -483,6 +483,6 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 		return;
 	}
 	list_add_last(&proxy->sessions, &session->item);
-	proxy->session_count++;
+	proxy->parts.counts->open_connections = ++proxy->session_count;
 	thr_loop_arm(proxy->parts.loop, &session->timer, server->header_timeout_ms);
 }
