@@ -93,7 +93,7 @@ class Lines:
 
         with self._changed:
             if not self._changed.wait_for(found, DEADLINE_S):
-                fail(f"no {count} lines {pattern!r} within {DEADLINE_S} s; there are:\n{self.text()}")
+                fail(f"no {count} lines {pattern!r} in {DEADLINE_S} s; there are:\n{self.text()}")
             return found()[0] if count == 1 else found()
 
     def text(self):

@@ -40,7 +40,7 @@ AMBIGUOUS = {
     "length_overflow": OK + "Content-Length: 99999999999999999999\r\n\r\nhello",
     "coding_gzip": OK + "Transfer-Encoding: gzip\r\n\r\nhello",
     "coding_gzip_chunked": OK + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-    "coding_twice": OK + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "coding_twice": OK + "Transfer-Encoding: chunked\r\n" * 2 + "\r\n0\r\n\r\n",
     "coding_not_last": OK + "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "coding_identity": OK + "Transfer-Encoding: identity\r\n\r\nhello",
     "coding_empty": OK + "Transfer-Encoding:\r\n\r\nhello",

@@ -55,7 +55,8 @@ def test_check_is_a_request_of_the_path():
 
 def test_checks_come_at_their_interval_and_from_one_worker():
     a = Checked(b"a")
-    start([route("/", a, health=CHECKS | {"interval": "100ms", "timeout": "100ms"})], server={"workers": 4})
+    often = CHECKS | {"interval": "100ms", "timeout": "100ms"}
+    start([route("/", a, health=often)], server={"workers": 4})
     wait_until("checks come", lambda: len(a.checks) >= 2)
     began, before = time.monotonic(), len(a.checks)
 
@@ -158,7 +159,8 @@ def test_only_target_is_never_set_aside():
         if flaky.is_set():
             answering(response(b"good"))(peer)
 
-    client = start({"/": Upstream(serve)}, upstream={"max_failures": 1, "fail_timeout": "1h"}).connect()
+    rules = {"max_failures": 1, "fail_timeout": "1h"}
+    client = start({"/": Upstream(serve)}, upstream=rules).connect()
     expect("statuses", {client.ask().status for _ in range(10)}, {502})
 
     flaky.set()

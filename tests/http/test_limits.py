@@ -12,7 +12,7 @@ import time
 from client import ask_once
 from daemon import limit, route, start
 from message import request, response
-from support import DEADLINE_S, cases, expect, expect_match, expect_within, run_suite, shared
+from support import DEADLINE_S, cases, expect, expect_within, run_suite, shared
 from upstream import Upstream, answering
 
 TRUSTED = "127.0.0.9"
@@ -325,7 +325,6 @@ def test_full_table_never_lets_anything_pass_unlimited():
     got = [client.ask("GET", "/", f"X-Forwarded-For: 10.{i >> 8}.{i & 255}.1").status
            for i in range(2000) for _ in range(2)]
 
-    expect_match("admitted", str(got.count(200)), r"^\d+$")
     expect("some are refused", got.count(429) > 0, True)
     expect("requests at the upstream", len(upstream.requests), got.count(200))
 

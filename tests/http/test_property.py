@@ -21,7 +21,7 @@ SEED = int(os.environ.get("TEST_SEED", "20261121"))
 MALFORMED = [
     b"GET / HTTP/1.1\r\n\r\n",
     b"GET /bad path HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0",
     b"POST /bad HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
     b"POST /bad HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     b"GET /bad HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",

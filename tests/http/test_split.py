@@ -87,7 +87,8 @@ def test_response_in_chunks_at_every_split():
 def test_pipelined_requests_at_every_split():
     upstream = Upstream(answering(lambda message: response(message.target.encode() + message.body)))
     client = start({"/": upstream}).connect()
-    sent = request("POST", "/a", body=b"1") + request("GET", "/b") + request("POST", "/c", body=b"2")
+    first, last = request("POST", "/a", body=b"1"), request("POST", "/c", body=b"2")
+    sent = first + request("GET", "/b") + last
 
     for at in range(1, len(sent)):
         client.send_in_parts(sent[:at], sent[at:])

@@ -429,6 +429,14 @@ static void a_taking_from_a_group_counts_for_nothing_once_the_key_has_its_own(vo
 	assert_false(is.allowed);
 	thr_memory_count(memory, &counts);
 	assert_int_equal(counts.own, LEAST_CELLS + 2);
+
+	/* The group has back what was taken from it. */
+	do {
+		key = key_of(memory, ++n, 0, 0);
+		key.group[0] = between.key.group[0];
+	} while (thr_memory_take(memory, &key, &limit, 0, NOW + S + 40 * MS, &is) !=
+		 THR_PLACE_GROUP);
+	assert_int_equal(is.remaining, 10);
 	thr_memory_free(memory);
 }
 

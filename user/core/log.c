@@ -64,8 +64,8 @@ struct stream {
 	pthread_t thread;
 	sem_t posted;
 	bool stopping;
-	uint32_t published __attribute__((aligned(64)));
-	uint32_t tail __attribute__((aligned(64)));
+	uint32_t published;
+	uint32_t tail;
 };
 
 static struct {

@@ -18,20 +18,61 @@
 
 #include "proxy/internal.h"
 
+#define SPARE_MAX 1024 /* exchanges that are kept for others */
+#define SPARE_ROOM 4096
 #define RESOLVE_RETRY_MS 1000	 /* after a name had no address */
 #define REQUEST_ROOM_MAX 262144	 /* of a head that is sent to a target */
 #define BODY_WITH_HEAD_MAX 16384 /* of a body that is kept and sent with it */
 
 /* --- the end ----------------------------------------------------------------------- */
 
+/* An exchange, zeroed but for the memory of its `request`: one that was used before,
+ * where there is one, since a turn ends and begins as many as there are clients. */
+static struct exchange *take(struct thr_proxy *proxy)
+{
+	struct exchange *exchange;
+	struct thr_buffer request;
+
+	if (list_is_empty(&proxy->spare))
+		return calloc(1, sizeof(*exchange));
+	exchange = CONTAINER(proxy->spare.next, struct exchange, item);
+	list_remove(&exchange->item);
+	proxy->spare_count--;
+	request = exchange->request;
+	*exchange = (struct exchange){.request = {.at = request.at, .room = request.room}};
+	return exchange;
+}
+
+static void give(struct thr_proxy *proxy, struct exchange *exchange)
+{
+	if (proxy->spare_count == SPARE_MAX || exchange->request.room > SPARE_ROOM) {
+		thr_buffer_clear(&exchange->request);
+		free(exchange);
+		return;
+	}
+	list_add_first(&proxy->spare, &exchange->item);
+	proxy->spare_count++;
+}
+
+void exchange_free_spare(struct thr_proxy *proxy)
+{
+	while (!list_is_empty(&proxy->spare)) {
+		struct exchange *exchange = CONTAINER(proxy->spare.next, struct exchange, item);
+
+		list_remove(&exchange->item);
+		thr_buffer_clear(&exchange->request);
+		free(exchange);
+	}
+}
+
 static void release(struct thr_deferred *deferred)
 {
 	struct exchange *exchange = CONTAINER(deferred, struct exchange, deferred);
+	struct generation *generation = exchange->generation;
 
-	thr_buffer_clear(&exchange->request);
 	thr_buffer_clear(&exchange->pending);
-	generation_put(exchange->generation);
-	free(exchange);
+	give(generation->proxy, exchange);
+	generation_put(generation);
 }
 
 static void log_exchange(struct exchange *exchange)
@@ -611,7 +652,7 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 {
 	const struct thr_http_request *request = admitted->request;
 	struct thr_proxy *proxy = session->proxy;
-	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	struct exchange *exchange = take(proxy);
 	const char *space;
 	int r;
 
@@ -621,8 +662,7 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 	list_init(&exchange->item);
 	r = build_request(exchange, admitted, rest, ret_used);
 	if (r < 0) {
-		thr_buffer_clear(&exchange->request);
-		free(exchange);
+		give(proxy, exchange);
 		return r;
 	}
 	exchange->generation = generation_get(proxy->generation);

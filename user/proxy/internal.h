@@ -53,6 +53,14 @@ static inline bool list_is_empty(const struct list *list)
 	return list->next == list;
 }
 
+static inline void list_add_first(struct list *list, struct list *item)
+{
+	item->next = list->next;
+	item->prev = list;
+	list->next->prev = item;
+	list->next = item;
+}
+
 static inline void list_add_last(struct list *list, struct list *item)
 {
 	item->prev = list->prev;
@@ -283,6 +291,9 @@ struct admitted {
 int exchange_begin(struct session *session, const struct admitted *admitted, struct thr_slice rest,
 		   size_t *ret_used);
 
+/* Free those that are kept for others: at the end. */
+void exchange_free_spare(struct thr_proxy *proxy);
+
 /* One round of its steps; returns whether one of them got anywhere. It may end the
  * exchange, and the session. */
 bool exchange_step(struct exchange *exchange);
@@ -400,6 +411,8 @@ struct thr_proxy {
 	struct listener *listeners; /* by slot */
 	struct thr_timer accept_timer;
 	struct list sessions, idle;
+	struct list spare; /* exchanges that ended */
+	size_t spare_count;
 	size_t session_count, session_max;
 	bool draining;
 	bool accepting;

@@ -199,6 +199,7 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 		proxy->accept_timer.fire = on_accept_timer;
 		list_init(&proxy->sessions);
 		list_init(&proxy->idle);
+		list_init(&proxy->spare);
 		proxy->listeners = calloc(parts->workers, sizeof(*proxy->listeners));
 		r = proxy->listeners ? 0 : -ENOMEM;
 	}
@@ -280,6 +281,8 @@ void thr_proxy_free(struct thr_proxy *proxy)
 	generation_put(proxy->generation);
 	thr_loop_disarm(proxy->parts.loop, &proxy->accept_timer);
 	thr_loop_turn(proxy->parts.loop, 0);
+	if (proxy->spare.next)
+		exchange_free_spare(proxy);
 	free(proxy->listeners);
 	free(proxy);
 }

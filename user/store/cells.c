@@ -78,8 +78,11 @@ static struct thr_cell *cell_at(const struct thr_cells *cells, size_t i)
 	return cells->run[i / THR_RUN_CELLS] + i % THR_RUN_CELLS;
 }
 
+/* The second run is on its way while the first is looked through. */
 struct thr_cell *thr_cells_find(const struct thr_cells *cells)
 {
+	__builtin_prefetch(cells->run[1]);
+	__builtin_prefetch(cells->run[1] + THR_LINE_CELLS);
 	for (size_t i = 0; i < THR_KEY_CELLS; i++)
 		if (cell_tag(cell_at(cells, i)) == cells->tag)
 			return cell_at(cells, i);

@@ -44,7 +44,7 @@ struct thr_memory {
 	struct thr_cell_table own, groups;
 	size_t size; /* of the mapping, bytes */
 	struct thr_hash_key hash_key;
-	uint64_t crowded_until __attribute__((aligned(128))); /* groups may be in debt until */
+	uint64_t crowded_until; /* groups may be in debt until; rarely written */
 	struct slot slots[SLOTS];
 };
 
