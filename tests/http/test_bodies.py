@@ -13,6 +13,7 @@ from message import CHUNKED, Closed, chunked, request, response
 from support import DEADLINE_S, cases, expect, fail, run_suite
 from upstream import Upstream, answering
 
+
 def echo_proxy():
     upstream = Upstream(answering(lambda message: response(message.body)))
     return start({"/": upstream}), upstream
