@@ -578,6 +578,12 @@ static bool is_complete(const struct exchange *exchange)
 	       !thr_buffer_length(&exchange->session->out);
 }
 
+static void complete(struct exchange *exchange)
+{
+	exchange->answer_complete = true;
+	finish_with(exchange, exchange->reply_keep_alive && exchange->body.done);
+}
+
 bool exchange_step(struct exchange *exchange)
 {
 	struct session *session = exchange->session;
@@ -586,8 +592,7 @@ bool exchange_step(struct exchange *exchange)
 	if (exchange->tunnel)
 		return relay_tunnel(exchange);
 	if (is_complete(exchange)) {
-		exchange->answer_complete = true;
-		finish_with(exchange, exchange->reply_keep_alive && exchange->body.done);
+		complete(exchange);
 		return true;
 	}
 	if (!exchange->upstream) {
@@ -595,7 +600,8 @@ bool exchange_step(struct exchange *exchange)
 			return false;
 		if (!exchange->has_target && !choose_target(exchange))
 			return true;
-		return get_upstream(exchange) || exchange->ended || !exchange->has_target;
+		if (!get_upstream(exchange))
+			return exchange->ended || !exchange->has_target;
 	}
 	if (!exchange->upstream->connected)
 		return finish_connecting(exchange);
@@ -607,8 +613,12 @@ bool exchange_step(struct exchange *exchange)
 	    !exchange->answer.done && !thr_buffer_length(&session->out))
 		received = exchange->head_sent ? relay_answer(exchange) : receive_head(exchange);
 	if (!exchange->ended && exchange->upstream && !exchange->tunnel &&
-	    (sent || (received && exchange->head_sent)))
-		settle(exchange);
+	    (sent || (received && exchange->head_sent))) {
+		if (is_complete(exchange))
+			complete(exchange);
+		else
+			settle(exchange);
+	}
 	return sent || received;
 }
 

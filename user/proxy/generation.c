@@ -4,16 +4,18 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "proxy/identity.h"
 #include "proxy/internal.h"
 
-static void set_limit(struct limit *limit, const struct thr_rate *rate, const char *scope,
-		      const char *policy)
+static void set_limit(struct thr_proxy *proxy, struct limit *limit, const struct thr_rate *rate,
+		      const char *scope, const char *policy)
 {
 	limit->limited = rate->count > 0;
-	limit->scope = scope;
+	if (!limit->limited)
+		return;
+	limit->limit = thr_store_limit_of(rate);
+	limit->scope = thr_identity_scope(thr_memory_hash_key(proxy->parts.buckets), scope);
 	limit->policy = policy;
-	if (limit->limited)
-		limit->limit = thr_store_limit_of(rate);
 }
 
 static int set_targets(struct generation *generation)
@@ -54,7 +56,8 @@ static int set_routes(struct generation *generation)
 		struct route *route = &generation->routes[i];
 
 		route->config = from;
-		set_limit(&route->own, &from->rate_limit, from->path, from->path);
+		set_limit(generation->proxy, &route->own, &from->rate_limit, from->path,
+			  from->path);
 		route->picker = (struct thr_picker){
 			.balance = from->balance,
 			.first = first,
@@ -97,7 +100,7 @@ int generation_new(struct thr_proxy *proxy, struct thr_config *config, struct th
 		.head_bytes = config->server.max_header_bytes,
 		.field_count = config->server.max_headers,
 	};
-	set_limit(&generation->fallback, &config->rate_limit, "", "default");
+	set_limit(proxy, &generation->fallback, &config->rate_limit, "", "default");
 	r = set_targets(generation);
 	if (r == 0)
 		r = set_routes(generation);

@@ -21,9 +21,13 @@ void thr_identity_find(const struct thr_http_field *fields, size_t count,
 		       const struct thr_address *peer, const struct thr_prefix *trusted,
 		       size_t trusted_count, struct thr_address *ret_client);
 
-/* The key of the client's bucket: its IPv4 address or IPv6 /64, in a scope (the
- * path of a route, "" for the default). Groups: /24 and /16; /48 and /32. */
-void thr_identity_key(const struct thr_hash_key *secret, const struct thr_address *client,
-		      const char *scope, struct thr_memory_key *ret_key);
+/* The hash key of a scope (the path of a route, "" for the default): each has one of its
+ * own, so that one client's buckets of two limits are different keys. */
+struct thr_hash_key thr_identity_scope(const struct thr_hash_key *secret, const char *scope);
+
+/* The key of the client's bucket in a scope: its IPv4 address or IPv6 /64. Groups: /24
+ * and /16; /48 and /32. */
+void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address *client,
+		      struct thr_memory_key *ret_key);
 
 #endif

@@ -161,8 +161,8 @@ struct target {
 struct limit {
 	bool limited;
 	struct thr_store_limit limit;
-	const char *scope; /* "" for the default */
-	const char *policy;
+	struct thr_hash_key scope;
+	const char *policy; /* what clients are told */
 };
 
 struct route {
@@ -354,8 +354,7 @@ struct session {
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on in the next turn */
 	struct thr_deferred deferred;
-	struct list item;      /* of proxy->sessions */
-	struct list idle_item; /* of proxy->idle */
+	struct list item; /* of proxy->sessions */
 	struct thr_proxy *proxy;
 	struct exchange *exchange;
 	struct thr_buffer in;  /* read, not used yet */
@@ -410,7 +409,7 @@ struct thr_proxy {
 	struct endpoint *endpoints[ENDPOINT_BUCKETS];
 	struct listener *listeners; /* by slot */
 	struct thr_timer accept_timer;
-	struct list sessions, idle;
+	struct list sessions;
 	struct list spare; /* exchanges that ended */
 	size_t spare_count;
 	size_t session_count, session_max;

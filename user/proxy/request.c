@@ -160,7 +160,7 @@ static void charge(struct session *session, const struct limit *limit, struct ad
 	if (!limit->limited)
 		return;
 	admitted->policy = limit->policy;
-	thr_identity_key(thr_memory_hash_key(buckets), &admitted->client, limit->scope, &key);
+	thr_identity_key(&limit->scope, &admitted->client, &key);
 	thr_memory_take(buckets, &key, &limit->limit, 1, thr_loop_now_ns(proxy->parts.loop),
 			&admitted->standing);
 }

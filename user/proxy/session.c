@@ -250,7 +250,11 @@ static bool step(struct session *session)
 		return read_preface(session) || moved;
 	case SESSION_HEAD:
 		/* The next request waits until the answer to the last one is written. */
-		return (!thr_buffer_length(&session->out) && read_head(session)) || moved;
+		if (thr_buffer_length(&session->out) || !read_head(session))
+			return moved;
+		if (session->state == SESSION_BUSY)
+			exchange_step(session->exchange);
+		return true;
 	case SESSION_BUSY:
 		return exchange_step(session->exchange) || moved;
 	case SESSION_LINGER:
@@ -316,14 +320,9 @@ static void settle(struct session *session)
 	}
 	if (wait != session->wait)
 		session->renewed = true;
-	if (session->renewed) {
-		list_remove(&session->idle_item);
-		if (wait == WAIT_IDLE)
-			list_add_last(&proxy->idle, &session->idle_item);
-	}
-	if (wait == WAIT_NOTHING)
-		thr_loop_disarm(proxy->parts.loop, &session->timer);
-	else if (session->renewed || (each_byte && session->moved))
+	/* Where nothing is waited for, the timer may fire and says nothing: to move it back
+	 * later costs less than to take it off now. */
+	if (wait != WAIT_NOTHING && (session->renewed || (each_byte && session->moved)))
 		thr_loop_arm(proxy->parts.loop, &session->timer, wait_ms(session, wait));
 	session->wait = (uint8_t)wait;
 	session->renewed = false;
@@ -460,7 +459,6 @@ void session_close(struct session *session)
 	close(session->io.fd);
 	session->io.fd = -1;
 	list_remove(&session->item);
-	list_remove(&session->idle_item);
 	thr_loop_defer(proxy->parts.loop, &session->deferred);
 	proxy_session_closed(proxy);
 }
@@ -492,7 +490,6 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 	session->peer = *peer;
 	session->state = server->proxy_protocol ? SESSION_PREFACE : SESSION_HEAD;
 	session->wait = WAIT_HEAD;
-	list_init(&session->idle_item);
 	if (thr_loop_watch(proxy->parts.loop, &session->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) {
 		close(fd);
 		free(session);
