@@ -42,23 +42,44 @@ for package in $packages; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-# The services of what is installed are not started: RUNLEVEL=1 says to their
-# packages that this is not the time.
 install=(apt-get install -y --no-install-recommends "${missing[@]}")
 if [ "$(id -u)" = 0 ]; then
-	run=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
+	run=(env DEBIAN_FRONTEND=noninteractive)
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
-	run=(sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1)
+	run=(sudo env DEBIAN_FRONTEND=noninteractive)
 else
 	echo "These packages are missing, and installing them needs root. Run:" >&2
 	echo "  sudo ${install[*]}" >&2
 	exit 1
 fi
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=/usr/sbin/policy-rc.d
+made_policy=
+new_units=()
+trap 'rm -f "$log"; [ -z "$made_policy" ] || "${run[@]}" rm -f "$policy"' EXIT
+
+# The servers that the benches compare with are not for serving: their packages ask
+# policy-rc.d before they start anything, and what they enable is disabled again. A
+# policy that is there, and a unit that was there, is somebody's: it stays.
+keep_services_off() {
+	local unit
+	if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
+		made_policy=1
+		printf '#!/bin/sh\nexit 101\n' | "${run[@]}" tee "$policy" >/dev/null
+		"${run[@]}" chmod 755 "$policy"
+	fi
+	[ -d /run/systemd/system ] || return 0
+	for unit in nginx haproxy; do
+		systemctl cat "$unit" >/dev/null 2>&1 || new_units+=("$unit")
+	done
+}
+[ "${1:-}" != bench ] || keep_services_off
 echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
 if ! { "${run[@]}" apt-get update && "${run[@]}" "${install[@]}"; } >"$log" 2>&1; then
 	tail -n 15 "$log" >&2
 	echo "Installing the packages failed. Run by hand: ${install[*]}" >&2
 	exit 1
 fi
+for unit in "${new_units[@]}"; do
+	"${run[@]}" systemctl disable --quiet "$unit" || true
+done

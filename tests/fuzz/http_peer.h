@@ -131,6 +131,24 @@ static inline void peer_init(struct peer *peer, llhttp_type_t type)
 	peer->parser.data = peer;
 }
 
+/* Known to differ: in the fields that say how a message ends, llhttp knows no HTAB as
+ * white space (RFC 9110, 5.6.3): what it takes them for is not compared. */
+static inline bool peer_is_misled_by_tabs(const struct thr_http_field *field, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *at = field[i].name.at;
+
+		if (field[i].id != THR_FIELD_CONNECTION &&
+		    field[i].id != THR_FIELD_TRANSFER_ENCODING &&
+		    field[i].id != THR_FIELD_CONTENT_LENGTH && field[i].id != THR_FIELD_UPGRADE)
+			continue;
+		for (; *at != '\r'; at++)
+			if (*at == '\t')
+				return true;
+	}
+	return false;
+}
+
 /* Have it read bytes that it must accept. */
 static inline void peer_read(struct peer *peer, const char *bytes, size_t length)
 {

@@ -5,20 +5,24 @@ import socket
 import threading
 import time
 
-from message import Closed, Stream, request
+from message import Closed, Stream, make_narrow, request
 from support import DEADLINE_S, defer, expect, fail, wait_until
 
 
 class Client(Stream):
     """A connection to `port`, from `source` (an address of this machine)."""
 
-    def __init__(self, port, source="127.0.0.1", to="127.0.0.1", receive_buffer=0):
+    def __init__(
+        self, port, source="127.0.0.1", to="127.0.0.1", receive_buffer=0, narrow=False
+    ):
         family = socket.AF_INET6 if ":" in to else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         defer(sock.close)
         sock.settimeout(DEADLINE_S)
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if narrow:
+            make_narrow(sock)
         if family == socket.AF_INET:
             sock.bind((source, 0))
         sock.connect((to, port))

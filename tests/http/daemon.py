@@ -6,6 +6,7 @@ Every daemon must end well: by SIGTERM, in time, with status 0, without a word o
 a sanitizer, and without a worker that died unless the test killed it. What it
 wrote to standard error is part of the message when a test fails.
 """
+import contextlib
 import os
 import pathlib
 import random
@@ -18,7 +19,8 @@ import tempfile
 import threading
 
 from client import Client
-from support import DEADLINE_S, check_after_each_test, defer, fail, wait_until
+from message import request
+from support import DEADLINE_S, Skip, check_after_each_test, defer, expect, fail, wait_until
 
 PROGRAM = pathlib.Path(os.environ.get("B", "build")).absolute() / "xdp-throttle"
 GRAVE = re.compile(r"Sanitizer:|runtime error:|Assertion .* failed|stack smashing")
@@ -103,10 +105,24 @@ class Lines:
         self._thread.join(DEADLINE_S)
 
 
-class Daemon:
-    """Use start() where nothing special is wanted."""
+def with_files(directory, files):
+    """The beginning of a command that runs with these texts as files of /etc."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to have its own /etc")
+    script = ""
+    for name, text in files.items():
+        path = directory / name
+        path.write_text(text)
+        path.chmod(0o644)
+        script += f"mount --bind {path} /etc/{name} && "
+    return ["unshare", "--mount", "sh", "-c", script + 'exec "$@"', "sh"]
 
-    def __init__(self, config, read_stdout=True):
+
+class Daemon:
+    """Use start() where nothing special is wanted. `etc` is {name: text}, of files that
+    it finds in /etc."""
+
+    def __init__(self, config, read_stdout=True, etc=None):
         self.port = config["server"]["port"]
         self.may_lose_workers = False  # for tests that kill them
         self.has_ended = False
@@ -115,7 +131,7 @@ class Daemon:
         self.file = directory / "test.yaml"
         self.write(config)
         self.process = subprocess.Popen(
-            [PROGRAM, "run", "-c", self.file],
+            [*(with_files(directory, etc) if etc else []), PROGRAM, "run", "-c", self.file],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -153,12 +169,32 @@ class Daemon:
     def connect(self, source="127.0.0.1", **more):
         return Client(self.port, source, **more)
 
+    def catch_up(self):
+        """Until its only worker has dealt with all that had come by now, which it does
+        before it answers what comes now."""
+        client = self.connect()
+        client.send(request("OPTIONS", "*"))  # which no target is asked for
+        expect("status", client.read_response().status, 501)
+        client.close()
+
     # its processes
 
     def workers(self):
         """Their process ids."""
         children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
+
+    @contextlib.contextmanager
+    def paused(self):
+        """Its workers stand still: all that comes meanwhile is there when they go on."""
+        workers = self.workers()
+        try:
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
 
     def client_ports_of(self, worker):
         """The ports of clients whose connections the process has."""
@@ -219,6 +255,43 @@ class Daemon:
 
     def _complain(self, text):
         fail(f"{text}; it said:\n{self.log.text()}")
+
+
+class UnreadDaemon:
+    """One that nobody listens to: its standard error is a pipe that is full."""
+
+    def __init__(self, config):
+        read_end, write_end = os.pipe()
+        defer(os.close, read_end)
+        os.set_blocking(write_end, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write_end, b"x" * 4096)
+        os.set_blocking(write_end, True)
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="xdp-throttle-http."))
+        defer(shutil.rmtree, directory, True)
+        file = directory / "test.yaml"
+        file.write_text(to_yaml(config))
+        self.port = config["server"]["port"]
+        self.process = subprocess.Popen(
+            [PROGRAM, "run", "-c", file],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=write_end,
+        )
+        os.close(write_end)
+        defer(self.process.wait)
+        defer(self.process.kill)
+        self.pid = self.process.pid
+        wait_until("it listens", self._is_listening)
+
+    def _is_listening(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def workers(self):
+        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
 
 
 def configuration(routes, **sections):

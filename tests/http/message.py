@@ -249,9 +249,12 @@ class Stream:
         return bytes(body), parse_fields(trailers)
 
 
-def unread_bytes(sock):
-    """Bytes in the receive queue of the other end of a connection over IPv4 on this
-    machine, which its program has not read; None when there is no such end."""
+# --- what the kernel holds --------------------------------------------------------
+
+
+def _queues_of_the_other_end(sock):
+    """Bytes (not acknowledged, not read) of the other end of a connection over IPv4 on
+    this machine; None when there is no such end."""
 
     def name(address):
         host, port = address
@@ -261,10 +264,33 @@ def unread_bytes(sock):
     with open("/proc/net/tcp", "rb") as table:
         for line in table:
             if wanted in line:
-                return int(line.split()[4].split(b":")[1], 16)
+                return tuple(int(queue, 16) for queue in line.split()[4].split(b":"))
     return None
+
+
+def unread_bytes(sock):
+    """Bytes that have come to the other end and that its program has not read; None
+    when there is no such end."""
+    queues = _queues_of_the_other_end(sock)
+    return queues and queues[1]
+
+
+def coming_bytes(sock):
+    """At least the bytes that the other end's program has sent and this one has not
+    read: those that are here and not acknowledged are counted twice."""
+    here = struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))[0]
+    queues = _queues_of_the_other_end(sock)
+    return here + (queues[0] if queues else 0)
 
 
 def unsent_bytes(sock):
     """Bytes that were sent and are not acknowledged by the other end."""
     return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+
+
+def make_narrow(sock):
+    """Of what is sent to this socket, or to those that it accepts, and not read, the
+    kernel takes some 40,000 bytes in all: by small segments the sender's kernel
+    concludes that little room will do. To be called before it connects or accepts."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)

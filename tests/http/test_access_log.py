@@ -8,7 +8,7 @@ import threading
 from daemon import Daemon, configuration, limit, start
 from message import request, response
 from support import cases, expect, expect_match, expect_within, run_suite, wait_until
-from upstream import Refusing, Upstream, answering
+from upstream import Refusing, Upstream, answering, by_hand
 
 TEXT = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (?P<client>\S+) "
@@ -147,6 +147,20 @@ def test_client_that_goes_before_its_answer_is_logged():
     line = logged(proxy)
     expect("status", line["status"], "-")
     expect("target", line["target"], "/slow")
+
+
+def test_upstream_time_of_an_answer_that_never_came_is_how_long_it_was_waited_for():
+    upstream = Upstream(by_hand)
+    proxy = start({"/": upstream}, **JSON)
+    client = proxy.connect()
+    client.send(request("GET", "/slow"))
+    upstream.wait_for_peers(1)[0].next_request()
+
+    client.reset()
+
+    line = logged_json(proxy)
+    expect("upstream", line["upstream"], upstream.name)
+    expect_within("upstream time", line["upstream_ms"], 0.001, line["duration_ms"])
 
 
 def test_client_is_who_a_trusted_proxy_names():

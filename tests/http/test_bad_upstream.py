@@ -183,8 +183,8 @@ def test_bytes_after_a_response(sent, body):
 def test_bytes_on_an_idle_connection_are_not_the_next_response():
     def serve(peer):
         peer.next_request()
-        peer.send(response(b"first"))
         poisoned.append(peer)
+        peer.send(response(b"first"))
         peer.next_request()
 
     poisoned = []

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Limits on sizes, numbers and times, of what a client may make the proxy hold."""
+import threading
 import time
 
 from daemon import start
-from message import CHUNKED, Closed, chunked, request, response
-from support import cases, expect, expect_match, expect_within, run_suite, wait_until
+from message import CHUNKED, Closed, chunked, request, response, unread_bytes
+from support import DEADLINE_S, cases, expect, expect_match, expect_within, run_suite, wait_until
 from upstream import Upstream, answering
 
 
@@ -92,6 +93,27 @@ def test_largest_body_in_chunks():
     expect("requests at the upstream", len(upstream.requests), 1)
 
 
+def test_what_follows_a_request_waits_in_the_kernel():
+    may_answer = threading.Event()
+
+    def reply(_):
+        may_answer.wait(DEADLINE_S)
+        return response(b"ok")
+
+    upstream = Upstream(answering(reply))
+    proxy = start({"/": upstream}, server={"max_header_bytes": 1024})
+    client = proxy.connect()
+    sent = request("GET", "/") * 500
+
+    client.send(sent)
+    upstream.wait_for_requests(1)
+    proxy.catch_up()
+
+    expect("bytes that were not read", unread_bytes(client.sock), len(sent) - 1024)
+    may_answer.set()
+    expect("statuses", {client.read_response().status for _ in range(500)}, {200})
+
+
 def test_huge_length_without_a_body_costs_nothing():
     proxy, _ = bounded()
     before = proxy.resident_bytes()
@@ -101,6 +123,17 @@ def test_huge_length_without_a_body_costs_nothing():
     proxy.connect().ask()
 
     expect_within("growth in bytes", proxy.resident_bytes() - before, -(32 << 20), 32 << 20)
+
+
+def test_response_is_not_held_to_what_requests_may_have():
+    fields = [f"X-{i}: " + "b" * 190 for i in range(100)]
+    upstream = Upstream(answering(response(b"ok", *fields)))
+    proxy = start({"/": upstream}, server={"max_header_bytes": 4096, "max_headers": 10})
+
+    answer = proxy.connect().ask()
+
+    expect("status", answer.status, 200)
+    expect("fields", [f"{n}: {v}" for n, v in answer.fields if n.startswith("X-")], fields)
 
 
 def test_response_has_no_largest_body():

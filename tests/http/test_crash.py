@@ -5,8 +5,8 @@ import os
 import signal
 
 from client import Load, ask_once
-from daemon import limit, start
-from support import Skip, expect, expect_match, run_suite, wait_until
+from daemon import UnreadDaemon, configuration, limit, start
+from support import DEADLINE_S, Skip, expect, expect_match, run_suite, wait_until
 from upstream import Upstream
 
 
@@ -86,6 +86,22 @@ def test_buckets_outlive_a_worker():
     wait_for_workers(proxy, 1, without=[victim])
 
     expect("status", ask_once(proxy.port).status, 429)
+
+
+def test_master_whose_log_nobody_reads_does_its_work():
+    proxy = UnreadDaemon(configuration({"/": Upstream()}, server={"workers": 2}))
+    # Either worker answers half of them: after 40, both serve.
+    expect("statuses", {ask_once(proxy.port).status for _ in range(40)}, {200})
+
+    for _ in range(3):
+        [victim, *_] = wait_for_workers(proxy, 2)
+        os.kill(victim, signal.SIGKILL)
+        wait_for_workers(proxy, 2, without=[victim])
+    expect("status", ask_once(proxy.port).status, 200)
+
+    proxy.process.send_signal(signal.SIGTERM)
+
+    expect("exit status", proxy.process.wait(DEADLINE_S), 0)
 
 
 def test_workers_end_when_the_master_is_killed():

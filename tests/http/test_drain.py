@@ -7,7 +7,7 @@ import time
 
 from client import Client
 from daemon import start
-from message import request, response
+from message import request, response, unread_bytes
 from support import DEADLINE_S, cases, expect, expect_within, fail, run_suite, wait_until
 from upstream import Upstream
 from websocket import echo_frames, upgrade
@@ -35,8 +35,8 @@ class Waiting:
 def refuses(port):
     try:
         Client(port).close()
-    except ConnectionRefusedError:
-        return True
+    except (ConnectionRefusedError, ConnectionResetError):
+        return True  # reset: it was in the queue of the listener that closed
     return False
 
 
@@ -144,6 +144,30 @@ def test_pipelined_requests_after_the_one_in_flight_are_not_half_done():
     rest = client.read_to_end()
     if rest and not rest.endswith(b"in the end"):
         fail(f"half of a response: {rest}")
+    expect("exit status", given.proxy.wait_for_end(5), 0)
+
+
+def test_request_that_comes_with_the_last_answer_does_not_reset_it():
+    given = Waiting(drain_timeout="5s")
+    client = given.proxy.connect()
+    given.may_answer.set()
+    client.ask()
+    given.may_answer.clear()
+    given.upstream.forget()
+    given.begin(client)
+    given.proxy.signal(signal.SIGTERM)
+    wait_until("new connections are refused", lambda: refuses(given.proxy.port))
+
+    with given.proxy.paused():
+        given.may_answer.set()
+        [peer] = given.upstream.peers
+        wait_until("the answer is there", lambda: unread_bytes(peer.sock))
+        client.send(request("GET", "/second"))
+
+    expect("body", client.read_response().body, b"in the end")
+    expect("bytes before the end", client.read_to_end(), b"")
+    client.close()
+    expect("requests at the upstream", len(given.upstream.requests), 1)
     expect("exit status", given.proxy.wait_for_end(5), 0)
 
 

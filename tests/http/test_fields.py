@@ -161,6 +161,19 @@ def test_what_a_trusted_peer_does_not_say_is_written():
     expect("X-Forwarded-Host", message.field("X-Forwarded-Host"), "site.test")
 
 
+TWINS = ["X_Forwarded_For", "X-Forwarded_Proto", "x_forwarded_host", "Content_Length",
+         "Transfer_Encoding", "X_Request_Id", "X_Request-ID"]
+
+
+@cases({"untrusted": UNTRUSTED, "trusted": TRUSTED})
+def test_fields_that_cgi_takes_for_those_of_the_proxy_are_left_out(source):
+    message = forwarded(*(f"{name}: 7" for name in TWINS), "X_Custom: 1", source=source)
+
+    expect("twins", [name for name, _ in message.fields if name in TWINS], [])
+    expect("X_Custom", message.field("X_Custom"), "1")
+    expect("X-Forwarded-For", message.field("X-Forwarded-For"), source)
+
+
 def test_forwarded_quotes_a_host_with_a_port():
     message = forwarded(host="site.test:8080")
 

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
-Bodies that are larger than any memory the proxy may use, sides that do not read, and
-clients that go in the middle.
+Bodies that are larger than any memory the proxy may use, sides that do not read, what
+the proxy holds for them, and clients that go in the middle.
 """
 import os
 import threading
+import time
 import zlib
 
 from daemon import start
-from message import CHUNKED, Closed, request, response, unsent_bytes
-from support import DEADLINE_S, cases, expect, expect_within, run_suite, wait_until
-from upstream import Upstream
+from message import CHUNKED, Closed, coming_bytes, request, response, unread_bytes, unsent_bytes
+from support import DEADLINE_S, cases, expect, expect_within, fail, run_suite, wait_until
+from upstream import Upstream, answering, by_hand
 
 HUGE = 200 * 1000 * 1000
 PIECE = os.urandom(1 << 20)
@@ -173,6 +174,85 @@ def test_interim_responses_that_nobody_reads_hold_up_the_upstream():
     flows[0].wait_until_held()
 
     expect_within("growth in bytes", proxy.resident_bytes() - before, -MEMORY, MEMORY)
+
+
+# --- what waits in the proxy ------------------------------------------------------------
+
+# Read at once, and more than a connection takes that is narrow: the end of it waits in
+# the proxy, which has nothing more to read then.
+HELD = bytes(range(250)) * 240
+
+
+def send_to_be_held(proxy, sender, data, receiver):
+    """Send `data`, which ends in HELD; `receiver` is called for who does not read it."""
+    with proxy.paused():
+        sender.send(data)
+        wait_until("all is there to be read", lambda: unread_bytes(sender.sock) == len(data))
+    reader = receiver()
+    wait_until("the proxy has read it all", lambda: unread_bytes(sender.sock) == 0)
+    proxy.catch_up()
+    expect_within("bytes of it that went on", coming_bytes(reader.sock), 1, len(HELD) - 1)
+    return reader
+
+
+def held_for_a_slow_client(answer, **sections):
+    """The end of an answer waits for its client."""
+    upstream = Upstream(by_hand)
+    proxy = start({"/": upstream}, **sections)
+    client = proxy.connect(narrow=True)
+    client.send(request("GET", "/slow"))
+    [peer] = upstream.wait_for_peers(1)
+    peer.next_request()
+    send_to_be_held(proxy, peer, answer, lambda: client)
+    return upstream, proxy, client, peer
+
+
+def test_early_answer_to_a_body_whose_end_waits():
+    upstream = Upstream(by_hand, narrow=True)
+    proxy = start({"/": upstream})
+    client = proxy.connect()
+    sent = request("POST", "/first", body=HELD)
+    peer = send_to_be_held(proxy, client, sent, lambda: upstream.wait_for_peers(1)[0])
+    upstream.serve = answering(response(b"next"))
+
+    peer.send(response(b"early"))
+
+    expect("body", client.read_response().body, b"early")
+    # The target would take what follows on its connection for the rest of the body.
+    expect("body of another", proxy.connect().ask("GET", "/next").body, b"next")
+    expect("body of its own next", client.ask("GET", "/next").body, b"next")
+    got = peer.read_to_end()
+    expect("the next is in the body", b"/next" in got, False)
+    expect_within("bytes of the body", len(got), 1, len(HELD) - 1)
+
+
+def test_bytes_behind_an_answer_whose_end_waits():
+    upstream, proxy, client, peer = held_for_a_slow_client(response(HELD))
+    upstream.serve = answering(response(b"good"))
+
+    peer.send(response(b"poison"))
+    proxy.catch_up()
+
+    expect("body", client.read_response().body, HELD)
+    for _ in range(3):
+        expect("body of another", client.ask().body, b"good")
+
+
+def test_silence_after_a_slow_client_is_cut():
+    length = f"Content-Length: {len(HELD) + 1}"
+    _, _, client, _ = held_for_a_slow_client(
+        response(None, length) + HELD, upstream={"response_timeout": "300ms"}
+    )
+    time.sleep(0.5)  # the client's time, not the target's: it passes without effect
+
+    client.read_head()
+    client.read_exactly(len(HELD))
+
+    client.sock.settimeout(2)
+    try:
+        fail(f"after the body that fell silent: {client.read_exactly(1)}")
+    except Closed:
+        pass
 
 
 # --- clients that go --------------------------------------------------------------------

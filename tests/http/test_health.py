@@ -5,8 +5,8 @@ import threading
 import time
 
 from daemon import route, start
-from message import response
-from support import expect, expect_within, run_suite, wait_until
+from message import request, response
+from support import DEADLINE_S, cases, expect, expect_within, run_suite, wait_until
 from upstream import Refusing, Upstream, answering
 
 CHECKS = {"path": "/health?deep=1", "interval": "200ms", "timeout": "200ms",
@@ -176,6 +176,85 @@ def test_5xx_of_a_target_does_not_set_it_aside():
         expect("status", client.ask().status, 500)
 
     expect("requests", [len(upstream.requests) for upstream in upstreams], [5, 5])
+
+
+LASTING = {"max_failures": 3, "fail_timeout": "1h"}
+STALLED = request("POST", "/", "Content-Length: 100") + b"some"
+
+
+@cases({"stalls": True, "goes": False})
+def test_client_in_its_body_cannot_set_targets_aside(stalls):
+    def serve(peer):
+        while head := peer.wait_for_head():
+            if head.method == "POST":
+                peer.read_exactly(4)
+                if not stalls:
+                    peer.read_to_end()
+                return  # the target's own time for a body is over
+            peer.finish(head)
+            peer.send(response(b"good"))
+
+    targets = [Upstream(serve), Upstream(serve)]
+    proxy = start({"/": targets}, upstream=LASTING)
+
+    for count in range(1, 7):
+        client = proxy.connect()
+        client.send(STALLED)
+        if stalls:
+            expect("status of the one that stalls", client.read_response().status, 502)
+        else:
+            wait_until("it is at a target",
+                       lambda: sum(len(target.peers) for target in targets) == count)
+        client.reset()
+    proxy.requests.wait_for("POST", count=6)
+
+    client = proxy.connect()
+    expect("statuses of another", [client.ask().status for _ in range(4)], [200] * 4)
+    expect("requests at each", [len(target.requests) for target in targets], [2, 2])
+    expect("set aside", "set aside" in proxy.log.text(), False)
+
+
+def test_target_that_refuses_is_set_aside_though_the_body_is_to_come():
+    good = Upstream(answering(response(b"good")))
+    proxy = start({"/": [Refusing(), good]}, upstream=LASTING)
+    client = proxy.connect()
+
+    for count in range(1, 7):
+        client.send(STALLED)
+        wait_until("its head is at the good one",
+                   lambda: sum(peer.received.count(b"POST /") for peer in good.peers) == count)
+        client.send(bytes(96))
+        expect("body", client.read_response().body, b"good")
+
+    proxy.log.wait_for("set aside")
+
+
+def test_target_that_hangs_on_kept_connections_is_set_aside():
+    arrived, hangs, over = threading.Barrier(8), threading.Event(), threading.Event()
+
+    def serve(peer):
+        while peer.next_request():
+            if hangs.is_set():
+                over.wait(DEADLINE_S)
+                return
+            arrived.wait(DEADLINE_S)  # all at once, so that each has a connection of its own
+            peer.send(response(b"bad"))
+
+    bad, good = Upstream(serve), Upstream(answering(response(b"good")))
+    rules = LASTING | {"response_timeout": "200ms", "retries": 0}
+    proxy = start({"/": [bad, good]}, upstream=rules)
+    clients = [proxy.connect() for _ in range(16)]
+    for client in clients:
+        client.send(request("GET", "/"))
+    expect("statuses before", {client.read_response().status for client in clients}, {200})
+
+    hangs.set()
+
+    statuses = [clients[0].ask().status for _ in range(12)]
+    over.set()
+    expect("504s", statuses.count(504), 3)
+    expect("200s", statuses.count(200), 9)
+    expect("connections to it", len(bad.peers), 8)
 
 
 if __name__ == "__main__":

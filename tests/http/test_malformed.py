@@ -399,6 +399,10 @@ OTHERS = {
     "long_name": (431, field("A" * 100_000 + ": val")),
     "many_fields": (431, field("\r\n".join(f"X-H-{i}: value" for i in range(10_000)))),
     "connect_without_port": (501, line("CONNECT site.test HTTP/1.1")),
+    "connection_of_33_names": (400, field("Connection: " + ",".join(f"a{i}" for i in range(33)))),
+    "connection_of_33_upgrade": (400, field("Connection: " + ",".join(["upgrade"] * 33))),
+    "connection_of_33_in_two_lines": (400, field("Connection: " + ",".join(["close"] * 16)
+                                      + "\r\nConnection: " + ",".join(["keep-alive"] * 17))),
 }
 
 
@@ -529,6 +533,8 @@ ODD = {
     "two_content_types": post("Content-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 5"),
     "field_named_like_coding": post("Transfer_Encoding: chunked\r\nContent-Length: 5"),
     "field_with_every_token_byte": post("!#$%&'*+-.^_`|~09AZaz: x\r\nContent-Length: 5"),
+    "connection_of_32": post("Connection: " + ",".join(["keep-alive"] * 32)
+                             + "\r\nContent-Length: 5"),
     "absolute_form_other_host": "POST http://a.test/ HTTP/1.1\r\nHost: b.test\r\n"
     "Content-Length: 5\r\n\r\nhello",
 }

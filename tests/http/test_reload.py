@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """SIGHUP: the new configuration holds, and no request, connection or bucket is lost."""
+import socket
 import threading
 
 from client import Client, Load, ask_once
@@ -97,6 +98,22 @@ def test_new_limit_holds():
     expect_match("RateLimit-Policy", policy, "q=100;")
 
 
+def test_new_limit_of_heads_holds_for_one_that_has_begun():
+    config = configuration({"/": Upstream()})
+    proxy = Daemon(config)
+    client = proxy.connect()
+    client.send_in_parts(b"GET / HTTP/1.1\r\nHost: site.test\r\nX-A: " + b"b" * 2000, b"b")
+
+    config["server"]["max_header_bytes"] = 1024
+    proxy.reload(config)
+    large = "X-A: " + "b" * 2000
+    wait_until("the new limit holds", lambda: ask_once(proxy.port, "/", large).status == 431)
+    client.send(b"b")  # no line ends, and no more is needed to tell
+
+    expect("status", client.read_response().status, 431)
+    client.expect_closed()
+
+
 @cases(
     {
         "unknown_key": ("server:\n  prot: 80\n", r":2:3: .*prot"),
@@ -168,6 +185,22 @@ def test_port_that_is_taken_changes_nothing():
 
     expect_match("log", said, str(taken.port))
     expect_match("log", said, "reload (was )?refused")
+    expect("status", ask_once(proxy.port).status, 200)
+
+
+def test_listener_of_another_process_on_the_port_is_not_joined():
+    config = configuration({"/": Upstream()})
+    proxy = Daemon(config)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.2", proxy.port))
+        other.listen()
+
+        config["server"]["address"] = "127.0.0.2"
+        said = proxy.reload(config)
+
+        expect_match("log", said, "127.0.0.2:.* in use by another process")
+        expect_match("log", said, "reload (was )?refused")
     expect("status", ask_once(proxy.port).status, 200)
 
 

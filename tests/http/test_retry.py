@@ -5,11 +5,13 @@ Targets that cannot be reached, and what is done about it: another target where 
 is safe, else 502, 503 or 504. A request that may have been acted on is not sent
 twice unless that makes no difference.
 """
+import os
+import socket
 import threading
 
-from daemon import start
+from daemon import Daemon, configuration, start
 from message import response
-from support import cases, expect, expect_match, expect_within, run_suite
+from support import Skip, cases, defer, expect, expect_match, expect_within, run_suite
 from upstream import Deaf, Refusing, Upstream, answering
 
 GOOD = response(b"good")
@@ -172,6 +174,19 @@ def test_retries_are_bounded(retries):
     expect("targets that were asked twice", [u.name for u in bad if attempts(u) > 1], [])
 
 
+@cases({method: method for method in ("GET", "DELETE", "PUT")})
+def test_nothing_is_sent_again_once_a_part_of_a_head_came(method):
+    def serve(peer):
+        peer.wait_for_head()
+        peer.send(b"HTTP/1.1 200 OK\r\nX-Order: 1")
+
+    targets = [Upstream(serve), Upstream(serve)]
+    client = start({"/": targets}, upstream={"max_failures": 0}).connect()
+
+    expect("status", client.ask(method).status, 502)
+    expect("times sent", attempts(*targets), 1)
+
+
 def test_nothing_is_sent_again_once_the_answer_began():
     def serve(peer):
         peer.wait_for_head()
@@ -257,6 +272,43 @@ def test_name_that_does_not_exist_is_an_error_of_the_upstream():
     proxy = start([{"path": "/", "target": "http://does-not-exist.invalid:80"}], upstream=SHORT)
 
     expect_match("status", str(proxy.connect().ask().status), "^50[234]$")
+
+
+NAMED = "target.test"
+
+
+def silent_nameserver():
+    """The address of one that never answers."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, for port 53")
+    address = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    defer(server.close)
+    server.bind((address, 53))
+    return address
+
+
+def test_name_that_is_not_resolved_in_time_is_504():
+    etc = {"resolv.conf": f"nameserver {silent_nameserver()}\n", "hosts": ""}
+    config = configuration([{"path": "/", "target": f"http://{NAMED}:80"}], upstream=SHORT)
+    client = Daemon(config, etc=etc).connect()
+    client.sock.settimeout(2)
+
+    expect("status", client.ask().status, 504)
+
+
+def test_second_address_of_a_name_is_used_when_the_first_is_deaf():
+    good = Upstream(address="127.0.0.3", serve=answering(response(b"good", "Connection: close")))
+    Deaf(address="127.0.0.2", port=good.port)
+    etc = {"hosts": f"127.0.0.2 {NAMED}\n127.0.0.3 {NAMED}\n"}
+    target = f"http://{NAMED}:{good.port}"
+    rules = SHORT | {"retries": 0}
+    proxy = Daemon(configuration([{"path": "/", "target": target}], upstream=rules), etc=etc)
+    client = proxy.connect()
+
+    # Whichever it begins with, and it begins with either in turn.
+    expect("bodies", [client.ask("POST").body for _ in range(4)], [b"good"] * 4)
+    expect("times sent", attempts(good), 4)
 
 
 if __name__ == "__main__":

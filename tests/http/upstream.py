@@ -11,11 +11,14 @@ the test says: a function that is run, in a thread, for each connection.
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Len")
         peer.reset()
     Upstream(serve)
+
+    upstream = Upstream(by_hand)                  or what the test does step by step
+    [peer] = upstream.wait_for_peers(1)
 """
 import socket
 import threading
 
-from message import Closed, Stream, response
+from message import Closed, Stream, make_narrow, response
 from support import DEADLINE_S, check_after_each_test, defer, fail, wait_until
 
 
@@ -60,14 +63,21 @@ def answering(reply=response()):
     return serve
 
 
+def by_hand(peer):
+    """Leave the connection to the test."""
+    threading.Event().wait()
+
+
 class Upstream:
-    def __init__(self, serve=answering(), port=0, address="127.0.0.1"):
+    def __init__(self, serve=answering(), port=0, address="127.0.0.1", narrow=False):
         self.serve = serve  # may be changed; holds for connections from then on
         self.requests = []  # whole ones, in the order in which they ended
         self.peers = []  # connections, in the order in which they came
         self._errors = []
         self._lock = threading.Lock()
         self._listener = socket.create_server((address, port), backlog=128)
+        if narrow:
+            make_narrow(self._listener)
         self.address, self.port = self._listener.getsockname()[:2]
         self.name = f"{self.address}:{self.port}"
         self.url = f"http://{self.name}"
@@ -150,13 +160,13 @@ class Deaf:
     """A port at which connections are neither accepted nor refused: its backlog is
     full, and SYNs are dropped."""
 
-    def __init__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    def __init__(self, port=0, address="127.0.0.1"):
+        self._listener = socket.create_server((address, port), backlog=0)
         defer(self._listener.close)
         self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
         for _ in range(4):
             filler = socket.socket()
             defer(filler.close)
             filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
+            filler.connect_ex((address, self.port))

@@ -117,5 +117,31 @@ test_edit_beside_an_apply_is_of_the_old_table_or_the_new() {
 	expect "prefixes" "$(prefixes)" "$LARGE"
 }
 
+says() { grep -q "$1" "$work/log"; }
+
+test_reload_waits_for_another_command_for_a_second_only() {
+	make_topology
+	cat >"$work/run.yaml" <<-END
+		server: {address: 127.0.0.1, workers: 1}
+		routes: [{path: /, target: "http://127.0.0.1:1"}]
+		xdp: {interfaces: [to-attacker], mode: generic}
+	END
+	start "$server" none bash -c "exec '$THROTTLE' run -c '$work/run.yaml' 2>'$work/log'"
+	daemon=$started
+	wait_until says 'ready: '
+
+	start "$server" none flock --no-fork /run/xdp-throttle.lock sleep 1000
+	holder=$started
+	wait_until is_changing "$holder"
+	kill -HUP "$daemon"
+	wait_until says 'another command holds /run/xdp-throttle.lock: try again; the reload was'
+
+	kill -HUP "$daemon"
+	kill -TERM "$holder"
+	join "$holder" || true
+	wait_until says 'reloaded: '
+	stop "$daemon"
+}
+
 skip_all_unless_root
 run_tests "$@"

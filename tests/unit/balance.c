@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "proxy/balance.h"
 #include "support/random.h"
@@ -35,16 +36,18 @@ struct fixture {
 
 static int setup(void **state)
 {
-	size_t size = (thr_targets_size(&config, 1) + 4095) / 4096 * 4096;
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	void *block;
 
 	if (!fixture)
 		return -1;
-	fixture->targets = aligned_alloc(4096, size);
+	block = mmap(NULL, thr_targets_size(&config, 1), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (block == MAP_FAILED)
+		return -1;
+	fixture->targets = thr_targets_new(block, &config, 1);
 	if (!fixture->targets)
 		return -1;
-	memset(fixture->targets, 0, size);
-	thr_targets_init(fixture->targets, &config, 1);
 	for (size_t i = 0; i < COUNT; i++)
 		fixture->weight[i] = thr_pick_weight(&targets_config[i]);
 	fixture->picker = (struct thr_picker){
@@ -57,7 +60,7 @@ static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
-	free(fixture->targets);
+	thr_targets_free(fixture->targets);
 	free(fixture);
 	return 0;
 }

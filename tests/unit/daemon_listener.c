@@ -132,6 +132,74 @@ static void our_own_port_is_taken_over_for_another_address(void **state)
 	thr_listeners_close(more, LISTENERS);
 }
 
+static void a_listener_that_blocks_is_mended(void **state)
+{
+	struct thr_server_config server = {.address = loopback};
+	int fds[LISTENERS], holder, fd;
+
+	(void)state;
+	server.port = pick_port(&holder);
+	assert_int_equal(thr_listeners_open(&server, false, fds, LISTENERS, NULL), 0);
+	close(holder);
+	fd = fds[0];
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(thr_listener_mend(&server, &fds[0], NULL), 0);
+	assert_int_equal(fds[0], fd);
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	thr_listeners_close(fds, LISTENERS);
+}
+
+static void a_listener_that_was_shut_down_is_replaced(void **state)
+{
+	struct thr_server_config server = {.address = loopback};
+	int fds[LISTENERS], holder, client;
+
+	(void)state;
+	server.port = pick_port(&holder);
+	assert_int_equal(thr_listeners_open(&server, false, fds, LISTENERS, NULL), 0);
+	close(holder);
+	for (size_t i = 0; i < LISTENERS; i++)
+		assert_int_equal(shutdown(fds[i], SHUT_RDWR), 0);
+	assert_int_equal(connect_to(server.port), -1);
+	assert_int_equal(thr_listener_mend(&server, &fds[1], NULL), 0);
+	assert_int_equal(get(fds[1], SOL_SOCKET, SO_ACCEPTCONN), 1);
+	client = connect_to(server.port);
+	assert_true(client >= 0);
+	close(client);
+	thr_listeners_close(fds, LISTENERS);
+}
+
+static void addresses_collide_where_one_holds_the_other(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool collide;
+	} cases[] = {
+		{NULL, NULL, true},
+		{NULL, "127.0.0.1", true},
+		{NULL, "::1", true},
+		{"::", "127.0.0.1", true},
+		{"0.0.0.0", "127.0.0.1", true},
+		{"0.0.0.0", "::", true},
+		{"127.0.0.1", "127.0.0.1", true},
+		{"::1", "::0:1", true},
+		{"127.0.0.1", "127.0.0.2", false},
+		{"127.0.0.1", "::1", false},
+		{"0.0.0.0", "::1", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thr_server_config a = {.address = (char *)cases[i].a, .port = 80};
+		struct thr_server_config b = {.address = (char *)cases[i].b, .port = 80};
+
+		assert_int_equal(thr_listeners_collide(&a, &b), cases[i].collide);
+		assert_int_equal(thr_listeners_collide(&b, &a), cases[i].collide);
+		b.port = 81;
+		assert_false(thr_listeners_collide(&a, &b));
+	}
+}
+
 static void without_an_address_ipv4_comes_in_too(void **state)
 {
 	struct thr_server_config server = {0};
@@ -175,6 +243,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(listeners_do_not_block_and_do_not_delay),
 		cmocka_unit_test(a_second_user_of_the_port_is_refused),
 		cmocka_unit_test(our_own_port_is_taken_over_for_another_address),
+		cmocka_unit_test(a_listener_that_blocks_is_mended),
+		cmocka_unit_test(a_listener_that_was_shut_down_is_replaced),
+		cmocka_unit_test(addresses_collide_where_one_holds_the_other),
 		cmocka_unit_test(without_an_address_ipv4_comes_in_too),
 		cmocka_unit_test(an_address_that_is_not_here_is_named),
 	};

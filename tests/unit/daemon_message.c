@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,6 +94,32 @@ static void descriptors_that_nobody_asked_for_are_dropped(void **state)
 	close_pair(ends);
 }
 
+static void descriptors_for_which_there_is_no_room_are_said_to_be_missing(void **state)
+{
+	const struct thr_message sent = {.kind = THR_MESSAGE_CONFIG, .generation = 3};
+	int ends[2], fds[THR_MESSAGE_FDS], before;
+	struct rlimit full, limit;
+	struct thr_message got;
+
+	(void)state;
+	open_pair(ends);
+	before = count_descriptors();
+	assert_int_equal(thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){0, 1, 2}), 0);
+	/* Room for two of three. */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	full = limit;
+	full.rlim_cur = (rlim_t)ends[1] + 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &full), 0);
+	assert_int_equal(thr_message_receive(ends[1], &got, fds), 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(got.generation, 3);
+	assert_int_equal(got.code, -EMFILE);
+	for (int i = 0; i < THR_MESSAGE_FDS; i++)
+		assert_int_equal(fds[i], -1);
+	assert_int_equal(count_descriptors(), before);
+	close_pair(ends);
+}
+
 static void what_is_not_a_message_is_refused(void **state)
 {
 	static const char long_text[sizeof(struct thr_message) + 1];
@@ -161,6 +188,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_message_arrives_as_it_was_sent),
 		cmocka_unit_test(descriptors_arrive_in_order_up_to_the_first_that_is_not_there),
 		cmocka_unit_test(descriptors_that_nobody_asked_for_are_dropped),
+		cmocka_unit_test(descriptors_for_which_there_is_no_room_are_said_to_be_missing),
 		cmocka_unit_test(what_is_not_a_message_is_refused),
 		cmocka_unit_test(a_text_without_an_end_gets_one),
 		cmocka_unit_test(the_end_of_the_channel_is_told),

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -74,8 +76,36 @@ static int use_the_network(void)
 	AUTO_CLOSE int udp = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_in address = {.sin_family = AF_INET};
 
+	const struct linger at_once = {.l_onoff = 1};
+	int one = 1;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	return tcp < 0 || (udp < 0 && errno != EAFNOSUPPORT) ||
-	       bind(tcp, (struct sockaddr *)&address, sizeof(address));
+	       setsockopt(tcp, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) ||
+	       setsockopt(tcp, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) ||
+	       fcntl(tcp, F_SETFL, fcntl(tcp, F_GETFL) | O_NONBLOCK) ||
+	       (connect(tcp, (struct sockaddr *)&address, sizeof(address)) && errno == ENOSYS);
+}
+
+/* What would be felt by the others who have the socket. */
+static int let_it_block(void)
+{
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int off = 0;
+
+	return fd < 0 || !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) || errno != ENOSYS ||
+	       !fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_ASYNC) || errno != ENOSYS ||
+	       !ioctl(fd, FIONBIO, &off) || errno != ENOSYS;
+}
+
+static int set_other_options(void)
+{
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int one = 1;
+
+	return fd < 0 || !setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) ||
+	       errno != ENOSYS || !setsockopt(fd, IPPROTO_TCP, SO_LINGER, &one, sizeof(one)) ||
+	       errno != ENOSYS;
 }
 
 static int open_a_port(void)
@@ -129,8 +159,9 @@ static void what_serving_takes_is_allowed(void **state)
 
 static void what_it_does_not_take_fails(void **state)
 {
-	static int (*const attempts[])(void) = {write_a_file, open_a_port,    open_a_unix_socket,
-						map_code,     make_a_process, signal_another};
+	static int (*const attempts[])(void) = {write_a_file, open_a_port,	open_a_unix_socket,
+						map_code,     make_a_process,	signal_another,
+						let_it_block, set_other_options};
 
 	(void)state;
 	need_sandbox();

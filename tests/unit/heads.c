@@ -197,6 +197,25 @@ static void a_trusted_peers_word_is_kept_and_lists_become_one_line(void **state)
 			"X-Request-Id: id-1\r\n\r\n");
 }
 
+static void twins_of_what_is_written_here_are_left_out(void **state)
+{
+	static const char head[] = "GET / HTTP/1.1\r\n"
+				   "Host: example.com\r\n"
+				   "X_Forwarded_For: 10.0.0.1\r\n"
+				   "x-forwarded_host: other\r\n"
+				   "Content_Length: 5\r\n"
+				   "Transfer_Encoding: chunked\r\n"
+				   "X_Request_Id: mine\r\n"
+				   "X_Custom: 1\r\n\r\n";
+	static const char expected[] = "GET / HTTP/1.1\r\n"
+				       "Host: example.com\r\n"
+				       "X_Custom: 1\r\n" OURS;
+
+	(void)state;
+	assert_forwards("192.0.2.7", false, head, expected);
+	assert_forwards("192.0.2.7", true, head, expected);
+}
+
 static void forwarded_quotes_what_is_not_a_token(void **state)
 {
 	(void)state;
@@ -546,6 +565,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(connection_does_not_keep_back_what_is_written_anew),
 		cmocka_unit_test(an_untrusted_peers_word_is_replaced),
 		cmocka_unit_test(a_trusted_peers_word_is_kept_and_lists_become_one_line),
+		cmocka_unit_test(twins_of_what_is_written_here_are_left_out),
 		cmocka_unit_test(forwarded_quotes_what_is_not_a_token),
 		cmocka_unit_test(an_http_1_0_client_is_forwarded_as_1_1),
 		cmocka_unit_test(absolute_form_becomes_origin_form_of_its_own_authority),

@@ -10,54 +10,79 @@ static struct thr_slice slice(const char *text)
 	return (struct thr_slice){text, strlen(text)};
 }
 
+static const struct {
+	const char *name;
+	enum thr_http_field_id id;
+} known[] = {
+	{"Host", THR_FIELD_HOST},
+	{"Content-Length", THR_FIELD_CONTENT_LENGTH},
+	{"Transfer-Encoding", THR_FIELD_TRANSFER_ENCODING},
+	{"Connection", THR_FIELD_CONNECTION},
+	{"Keep-Alive", THR_FIELD_KEEP_ALIVE},
+	{"Proxy-Connection", THR_FIELD_PROXY_CONNECTION},
+	{"Proxy-Authenticate", THR_FIELD_PROXY_AUTHENTICATE},
+	{"Proxy-Authorization", THR_FIELD_PROXY_AUTHORIZATION},
+	{"TE", THR_FIELD_TE},
+	{"Trailer", THR_FIELD_TRAILER},
+	{"Upgrade", THR_FIELD_UPGRADE},
+	{"HTTP2-Settings", THR_FIELD_HTTP2_SETTINGS},
+	{"Expect", THR_FIELD_EXPECT},
+	{"Via", THR_FIELD_VIA},
+	{"Forwarded", THR_FIELD_FORWARDED},
+	{"X-Forwarded-For", THR_FIELD_X_FORWARDED_FOR},
+	{"X-Forwarded-Proto", THR_FIELD_X_FORWARDED_PROTO},
+	{"X-Forwarded-Host", THR_FIELD_X_FORWARDED_HOST},
+	{"X-Request-Id", THR_FIELD_X_REQUEST_ID},
+	{"RateLimit", THR_FIELD_RATELIMIT},
+	{"RateLimit-Policy", THR_FIELD_RATELIMIT_POLICY},
+	{"Retry-After", THR_FIELD_RETRY_AFTER},
+	{"Date", THR_FIELD_DATE},
+};
+
 static void names_are_known_in_any_case(void **state)
 {
-	static const struct {
-		const char *name;
-		enum thr_http_field_id id;
-	} cases[] = {
-		{"Host", THR_FIELD_HOST},
-		{"Content-Length", THR_FIELD_CONTENT_LENGTH},
-		{"Transfer-Encoding", THR_FIELD_TRANSFER_ENCODING},
-		{"Connection", THR_FIELD_CONNECTION},
-		{"Keep-Alive", THR_FIELD_KEEP_ALIVE},
-		{"Proxy-Connection", THR_FIELD_PROXY_CONNECTION},
-		{"Proxy-Authenticate", THR_FIELD_PROXY_AUTHENTICATE},
-		{"Proxy-Authorization", THR_FIELD_PROXY_AUTHORIZATION},
-		{"TE", THR_FIELD_TE},
-		{"Trailer", THR_FIELD_TRAILER},
-		{"Upgrade", THR_FIELD_UPGRADE},
-		{"HTTP2-Settings", THR_FIELD_HTTP2_SETTINGS},
-		{"Expect", THR_FIELD_EXPECT},
-		{"Via", THR_FIELD_VIA},
-		{"Forwarded", THR_FIELD_FORWARDED},
-		{"X-Forwarded-For", THR_FIELD_X_FORWARDED_FOR},
-		{"X-Forwarded-Proto", THR_FIELD_X_FORWARDED_PROTO},
-		{"X-Forwarded-Host", THR_FIELD_X_FORWARDED_HOST},
-		{"X-Request-Id", THR_FIELD_X_REQUEST_ID},
-		{"RateLimit", THR_FIELD_RATELIMIT},
-		{"RateLimit-Policy", THR_FIELD_RATELIMIT_POLICY},
-		{"Retry-After", THR_FIELD_RETRY_AFTER},
-		{"Date", THR_FIELD_DATE},
-	};
-
 	(void)state;
-	assert_int_equal(ARRAY_SIZE(cases), THR_FIELD_IDS - 1);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	assert_int_equal(ARRAY_SIZE(known), THR_FIELD_IDS - 2); /* but for OTHER and TWIN */
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		char name[32];
-		size_t length = strlen(cases[i].name);
+		size_t length = strlen(known[i].name);
 
-		assert_int_equal(thr_http_field_id(slice(cases[i].name)), cases[i].id);
+		assert_int_equal(thr_http_field_id(slice(known[i].name)), known[i].id);
 		for (size_t j = 0; j <= length; j++)
-			name[j] = (char)toupper(cases[i].name[j]);
-		assert_int_equal(thr_http_field_id(slice(name)), cases[i].id);
+			name[j] = (char)toupper(known[i].name[j]);
+		assert_int_equal(thr_http_field_id(slice(name)), known[i].id);
 		for (size_t j = 0; j <= length; j++)
-			name[j] = (char)tolower(cases[i].name[j]);
-		assert_int_equal(thr_http_field_id(slice(name)), cases[i].id);
+			name[j] = (char)tolower(known[i].name[j]);
+		assert_int_equal(thr_http_field_id(slice(name)), known[i].id);
 		name[length - 1] ^= 1;
 		assert_int_equal(thr_http_field_id(slice(name)), THR_FIELD_OTHER);
-		assert_int_equal(thr_http_field_id((struct thr_slice){cases[i].name, length - 1}),
+		assert_int_equal(thr_http_field_id((struct thr_slice){known[i].name, length - 1}),
 				 THR_FIELD_OTHER);
+	}
+}
+
+/* Each '-' alone becomes '_', then all; in both cases of the letters. */
+static void names_with_underscores_are_twins(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		char all[32], one[32];
+		size_t length = strlen(known[i].name);
+		bool has_twin = strchr(known[i].name, '-');
+
+		for (size_t j = 0; j <= length; j++)
+			all[j] = known[i].name[j] == '-' ? '_' : (char)toupper(known[i].name[j]);
+		assert_int_equal(thr_http_field_id(slice(all)),
+				 has_twin ? THR_FIELD_TWIN : known[i].id);
+		for (size_t j = 0; j < length; j++) {
+			if (known[i].name[j] != '-')
+				continue;
+			memcpy(one, known[i].name, length + 1);
+			one[j] = '_';
+			assert_int_equal(thr_http_field_id(slice(one)), THR_FIELD_TWIN);
+		}
+		all[length - 1] ^= 1;
+		assert_int_equal(thr_http_field_id(slice(all)), THR_FIELD_OTHER);
 	}
 }
 
@@ -68,7 +93,9 @@ static void other_names_are_other(void **state)
 		"X",
 		"Cookie",
 		"User-Agent",
-		"Content_Length",
+		"X_Custom",
+		"_Host",
+		"X_Forwarded_For_",
 		"Transfer-Encoding-X",
 		"A-Name-Longer-Than-All-Of-Them",
 	};
@@ -141,6 +168,7 @@ static void what_belongs_in_the_head_is_no_trailer(void **state)
 		"Content-Type",
 		"Content-Encoding",
 		"X-Forwarded-For",
+		"X_Forwarded_For",
 		"Forwarded",
 		"Expect",
 		"Proxy-Authenticate",
@@ -217,6 +245,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_known_in_any_case),
+		cmocka_unit_test(names_with_underscores_are_twins),
 		cmocka_unit_test(other_names_are_other),
 		cmocka_unit_test(lists_are_searched_by_element),
 		cmocka_unit_test(trailers_end_at_an_empty_line),

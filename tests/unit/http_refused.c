@@ -330,20 +330,38 @@ static void expectations_but_100_continue(void **state)
 	assert_refused(cases, ARRAY_SIZE(cases));
 }
 
-static void connections_that_name_too_many_fields(void **state)
+static void a_connection_field_with_too_many_elements(void **state)
 {
 	char head[512] = GET "Connection: close, keep-alive, upgrade";
 	struct refused one = {-400, head, 0};
 	size_t length = strlen(head);
 
 	(void)state;
-	for (int i = 0; i < 32; i++)
+	for (int i = 3; i < 32; i++)
 		length += (size_t)snprintf(head + length, sizeof(head) - length, ",a%d", i);
 	snprintf(head + length, sizeof(head) - length, "\r\n\r\n");
 	assert_int_equal(thr_http_parse_request(head, length + 4, &limits, &request), length + 4);
 	snprintf(head + length, sizeof(head) - length, "\r\nConnection: b\r\n\r\n");
 	one.length = strlen(head);
 	assert_refused(&one, 1);
+}
+
+static void a_connection_field_that_repeats_itself(void **state)
+{
+	static const char *const words[] = {"close", "keep-alive", "upgrade", "x"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		char head[512] = GET "Connection: ";
+		struct refused one = {-400, head, 0};
+
+		for (int count = 1; count <= 33; count++) {
+			strcat(head, words[i]);
+			strcat(head, count < 33 ? "," : "\r\n\r\n");
+		}
+		one.length = strlen(head);
+		assert_refused(&one, 1);
+	}
 }
 
 /* A run of `byte` between two texts. */
@@ -442,7 +460,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lengths_that_are_not_one_plain_number),
 		cmocka_unit_test(codings_that_are_not_chunked_alone),
 		cmocka_unit_test(expectations_but_100_continue),
-		cmocka_unit_test(connections_that_name_too_many_fields),
+		cmocka_unit_test(a_connection_field_with_too_many_elements),
+		cmocka_unit_test(a_connection_field_that_repeats_itself),
 		cmocka_unit_test(what_is_too_long),
 		cmocka_unit_test(what_stood_before_the_input_does_not_end_a_line),
 		cmocka_unit_test(a_part_as_long_as_the_limit_is_too_long),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -127,7 +128,7 @@ static void before_the_start_lines_are_written_at_once(void **state)
 	assert_int_equal(outcome.err[19], '.');
 	assert_int_equal(outcome.err[23], 'Z');
 	assert_string_equal(strchr(outcome.err, '\n') + 26,
-			    "error: a\\x0ab\\x1b[2Jc\\x7f\\xff \"d\" \\\n");
+			    "error: a\\x0ab\\x1b[2Jc\\x7f\\xff \"d\" \\x5c\n");
 	*strchr(outcome.err, '\n') = '\0';
 	assert_string_equal(outcome.err + 24, " info master: up on port 8080");
 	assert_string_equal(outcome.out, "a request\n");
@@ -432,6 +433,98 @@ static void two_processes_share_a_file_without_mixing_lines(void **state)
 	free(text);
 }
 
+/* Two lines to a disk that has room for a part of the first, then one that it has room
+ * for. */
+static bool log_to_a_full_disk(bool with_threads)
+{
+	struct rlimit limit = {.rlim_cur = 40, .rlim_max = RLIM_INFINITY};
+
+	signal(SIGXFSZ, SIG_IGN);
+	if ((with_threads && thr_log_start()) || setrlimit(RLIMIT_FSIZE, &limit))
+		return false;
+	thr_log(THR_LOG_ERROR, "the first one");
+	thr_log(THR_LOG_ERROR, "the second one");
+	if (with_threads)
+		thr_log_stop(10000);
+	limit.rlim_cur = RLIM_INFINITY;
+	if (setrlimit(RLIMIT_FSIZE, &limit) || (with_threads && thr_log_start()))
+		return false;
+	thr_log(THR_LOG_ERROR, "the third one");
+	thr_log(THR_LOG_ERROR, "the fourth one");
+	if (with_threads)
+		thr_log_stop(10000);
+	return true;
+}
+
+static bool log_to_a_full_disk_at_once(void)
+{
+	return log_to_a_full_disk(false);
+}
+
+static bool log_to_a_full_disk_by_threads(void)
+{
+	return log_to_a_full_disk(true);
+}
+
+static void lines_that_could_not_be_written_are_counted(void **state)
+{
+	static bool (*const parts[])(void) = {log_to_a_full_disk_at_once,
+					      log_to_a_full_disk_by_threads};
+	static const char *const said[] = {
+		"warning: 2 log lines lost here: they could not be written\n",
+		"error: the third one\n", "error: the fourth one\n"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		char path[] = "/tmp/thr-log-XXXXXX", *text, *at;
+		int file = mkostemp(path, O_APPEND);
+
+		assert_true(file >= 0);
+		unlink(path);
+		assert_child_succeeds(start_child(parts[i], STDOUT_FILENO, file));
+		lseek(file, 0, SEEK_SET);
+		text = read_all(file);
+		assert_int_equal(text[40], '\n'); /* the end of the line that was torn */
+		at = text + 41;
+		for (size_t j = 0; j < ARRAY_SIZE(said); j++) {
+			assert_memory_equal(at + 25, said[j], strlen(said[j]));
+			at += 25 + strlen(said[j]);
+		}
+		assert_string_equal(at, "");
+		free(text);
+	}
+}
+
+static bool fork_in_between(void)
+{
+	int status;
+	pid_t pid;
+
+	if (thr_log_start() || !put_request("before\n"))
+		return false;
+	pid = fork();
+	if (!pid) {
+		thr_log_forget();
+		if (thr_log_start() || !put_request("of the child\n"))
+			_exit(1);
+		thr_log_stop(10000);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status || !put_request("after\n"))
+		return false;
+	thr_log_stop(10000);
+	return true;
+}
+
+static void a_child_has_lines_of_its_own(void **state)
+{
+	struct outcome outcome = outcome_of(fork_in_between);
+
+	(void)state;
+	assert_string_equal(outcome.out, "of the child\nbefore\nafter\n");
+	outcome_free(&outcome);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -442,6 +535,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_pipe_gets_whole_lines_of_at_most_pipe_buf_bytes),
 		cmocka_unit_test(a_reader_that_is_gone_does_no_harm),
 		cmocka_unit_test(stopping_takes_no_longer_than_it_may),
+		cmocka_unit_test(lines_that_could_not_be_written_are_counted),
+		cmocka_unit_test(a_child_has_lines_of_its_own),
 		cmocka_unit_test(two_processes_share_a_file_without_mixing_lines),
 	};
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The table of buckets as one caller sees it: limits, looks, and a table that is full. */
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "core/cleanup.h"
 #include "store/memory.h"
 #include "support/random.h"
 #include "support/run.h"
@@ -458,6 +461,54 @@ static void a_raised_limit_holds_from_now_on(void **state)
 	thr_memory_free(memory);
 }
 
+/* The shared mappings of this process, as the kernel lists them. */
+static size_t find_shared(char *ret_from[], size_t ret_size[], size_t room)
+{
+	AUTO_FCLOSE FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long from, to;
+	char line[512];
+	size_t count = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps) && count < room)
+		if (strstr(line, " rw-s ") && sscanf(line, "%lx-%lx", &from, &to) == 2) {
+			ret_from[count] = (char *)from;
+			ret_size[count++] = to - from;
+		}
+	return count;
+}
+
+static void no_content_of_the_shared_memory_leads_a_process_astray(void **state)
+{
+	static const unsigned char junk[] = {0xff, 0x41, 0x01, 0x00};
+	struct thr_store_limit limit = limit_of(50, 1, 100);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(junk); i++) {
+		struct thr_memory *memory = memory_of(10000);
+		uint64_t cells = thr_memory_cells(memory);
+		struct thr_memory_key before = key_of(memory, 1, 0, 0), after;
+		struct thr_standing is;
+		size_t count, size[8];
+		char *from[8];
+
+		count = find_shared(from, size, ARRAY_SIZE(from));
+		assert_int_equal(count, 1);
+		memset(from[0], junk[i], size[0]);
+		for (uint64_t n = 0; n < 100; n++) {
+			struct thr_memory_key any = key_of(memory, n, n % 7, n % 3);
+
+			thr_memory_take(memory, &any, &limit, n % 3, NOW + n * S, &is);
+			assert_in_range(is.remaining, 0, 100);
+		}
+		assert_int_equal(thr_memory_cells(memory), cells);
+		after = key_of(memory, 1, 0, 0);
+		assert_memory_equal(&after.key, &before.key, sizeof(after.key));
+		thr_memory_free(memory);
+		assert_int_equal(find_shared(from, size, ARRAY_SIZE(from)), 0);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -476,6 +527,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(moving_to_a_bucket_of_its_own_gains_a_key_nothing),
 		cmocka_unit_test(a_taking_from_a_group_counts_for_nothing_once_the_key_has_its_own),
 		cmocka_unit_test(a_raised_limit_holds_from_now_on),
+		cmocka_unit_test(no_content_of_the_shared_memory_leads_a_process_astray),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -35,18 +35,14 @@ static const struct thr_health_config health = {
 
 static struct thr_targets *block(const struct thr_config *of)
 {
-	struct thr_targets *targets =
-		mmap(NULL, thr_targets_size(of, WORKERS), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *bytes = mmap(NULL, thr_targets_size(of, WORKERS), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct thr_targets *targets;
 
-	assert_ptr_not_equal(targets, MAP_FAILED);
-	thr_targets_init(targets, of, WORKERS);
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	targets = thr_targets_new(bytes, of, WORKERS);
+	assert_non_null(targets);
 	return targets;
-}
-
-static void release(struct thr_targets *targets, const struct thr_config *of)
-{
-	assert_int_equal(munmap(targets, thr_targets_size(of, WORKERS)), 0);
 }
 
 static int setup(void **state)
@@ -57,7 +53,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	release(*state, &config);
+	thr_targets_free(*state);
 	return 0;
 }
 
@@ -298,7 +294,7 @@ static void what_is_known_of_targets_outlives_a_reload(void **state)
 	assert_true(thr_target_is_available(targets, 5, START_MS + 10000));
 	assert_true(thr_target_failed(targets, 3, rules, START_MS));
 	assert_int_equal(thr_target_busy(targets, 3), 0);
-	release(targets, &next);
+	thr_targets_free(targets);
 }
 
 static void a_target_that_becomes_the_only_one_is_not_set_aside(void **state)
@@ -311,7 +307,7 @@ static void a_target_that_becomes_the_only_one_is_not_set_aside(void **state)
 	fail_often(*state, A, START_MS);
 	thr_targets_inherit(targets, &next, *state, &config);
 	assert_true(thr_target_is_available(targets, 0, START_MS));
-	release(targets, &next);
+	thr_targets_free(targets);
 }
 
 static void what_checks_found_is_kept_where_both_check(void **state)
@@ -337,8 +333,8 @@ static void what_checks_found_is_kept_where_both_check(void **state)
 		assert_int_equal(thr_target_is_available(targets, A, START_MS), !cases[i].kept);
 		assert_true(thr_target_is_available(targets, B, START_MS));
 		assert_true(thr_target_check_is_due(targets, A, &health, START_MS));
-		release(old, &last);
-		release(targets, &next);
+		thr_targets_free(old);
+		thr_targets_free(targets);
 	}
 }
 
@@ -350,7 +346,41 @@ static void a_configuration_without_routes_has_a_block_too(void **state)
 	thr_targets_inherit(targets, &none, *state, &config);
 	thr_targets_inherit(*state, &config, targets, &none);
 	thr_targets_forget_worker(targets, 0);
-	release(targets, &none);
+	thr_targets_free(targets);
+}
+
+/* --- a worker in a stranger's hands --- */
+
+static void no_content_of_the_block_leads_a_process_astray(void **state)
+{
+	static const unsigned char junk[] = {0xff, 0x41, 0x01, 0x80};
+	size_t size = thr_targets_size(&config, WORKERS);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(junk); i++) {
+		void *bytes =
+			mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		struct thr_targets *old = thr_targets_new(bytes, &config, WORKERS);
+		struct thr_targets *targets = block(&config);
+
+		memset(bytes, junk[i], size);
+		thr_targets_inherit(targets, &config, old, &config);
+		thr_targets_forget_worker(old, WORKERS - 1);
+		assert_true(thr_target_is_available(targets, C, START_MS));
+		for (size_t target = A; target <= C; target++) {
+			thr_target_is_available(old, target, START_MS);
+			thr_target_try(old, target, START_MS);
+			thr_target_failed(old, target, rules, START_MS);
+			thr_target_checked(old, target, &health, true);
+			thr_target_end(old, target, WORKERS - 1);
+			thr_target_begin(old, target, WORKERS - 1);
+			thr_target_end(old, target, WORKERS - 1);
+			thr_target_succeeded(old, target);
+			assert_int_equal(thr_target_busy(targets, target), 0);
+		}
+		thr_targets_free(old);
+		thr_targets_free(targets);
+	}
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -373,6 +403,7 @@ int main(int argc, char **argv)
 		TEST(a_target_that_becomes_the_only_one_is_not_set_aside),
 		TEST(what_checks_found_is_kept_where_both_check),
 		TEST(a_configuration_without_routes_has_a_block_too),
+		TEST(no_content_of_the_block_leads_a_process_astray),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

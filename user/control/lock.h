@@ -12,4 +12,7 @@
 /* Wait for the lock. Returns a descriptor to close, or a negative errno. */
 int thr_lock(struct thr_error *error);
 
+/* The same for who must not wait: -EWOULDBLOCK when somebody else has it. */
+int thr_lock_try(struct thr_error *error);
+
 #endif

@@ -59,6 +59,10 @@ struct stream {
 	uint64_t due_ms; /* when to hand over; 0: not set */
 	uint64_t lost;	 /* lines since the last that were told */
 
+	/* Of who writes: the thread, or before its start the caller. */
+	uint64_t failed; /* lines that could not be written since the last that was told */
+	bool torn;	 /* one of them was written in part */
+
 	/* The thread's, and what both use. */
 	char *ring;   /* NULL: not started, lines are written at once */
 	bool is_file; /* to a regular file: whatever there is, in one write */
@@ -93,7 +97,7 @@ static const char *const level_names[] = {
 void thr_log_setup(enum thr_log_level level, enum thr_log_format format)
 {
 	state.level = level;
-	state.format = format;
+	__atomic_store_n(&state.format, format, __ATOMIC_RELAXED); /* threads read it too */
 }
 
 bool thr_log_enabled(enum thr_log_level level)
@@ -103,7 +107,7 @@ bool thr_log_enabled(enum thr_log_level level)
 
 enum thr_log_format thr_log_current_format(void)
 {
-	return state.format;
+	return __atomic_load_n(&state.format, __ATOMIC_RELAXED);
 }
 
 void thr_log_name(const char *name)
@@ -113,25 +117,62 @@ void thr_log_name(const char *name)
 
 /* --- writing --- */
 
-/* Write all of it. A failure (the other end is gone, the disk is full) loses what is
- * left: there is nowhere to say so. A descriptor that somebody made not to block is
- * waited for, which only the streams' threads and direct lines come to. */
-static void write_all(int fd, const char *at, size_t size)
+/* Write all of it, or what goes before a failure (the other end is gone, the disk is
+ * full); returns how much. A descriptor that somebody made not to block is waited for,
+ * which only the streams' threads and direct lines come to. */
+static size_t write_all(int fd, const char *at, size_t size)
 {
-	while (size) {
-		ssize_t written = write(fd, at, size);
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t written = write(fd, at + done, size - done);
 
 		if (written > 0) {
-			at += written;
-			size -= (size_t)written;
+			done += (size_t)written;
 		} else if (written < 0 && errno == EAGAIN) {
 			struct pollfd ready = {.fd = fd, .events = POLLOUT};
 
 			poll(&ready, 1, -1);
 		} else if (written == 0 || errno != EINTR) {
-			return;
+			break;
 		}
 	}
+	return done;
+}
+
+static size_t format_event(char *line, enum thr_log_level level, const char *message);
+
+/* Say how many lines could not be written. Returns false when this one cannot be
+ * either. */
+static bool tell_failed(struct stream *stream)
+{
+	char message[96], line[EVENT_MAX + 1] = "\n";
+	size_t length, skip = !stream->torn; /* the line end that a torn line lacks */
+
+	if (!stream->failed)
+		return true;
+	snprintf(message, sizeof(message), "%llu log lines lost here: they could not be written",
+		 (unsigned long long)stream->failed);
+	length = 1 + format_event(line + 1, THR_LOG_WARNING, message) - skip;
+	if (write_all(stream->fd, line + skip, length) < length)
+		return false;
+	stream->failed = 0;
+	stream->torn = false;
+	return true;
+}
+
+/* Whole lines. Those that cannot be written are counted, and told before the next that
+ * can. */
+static void write_lines(struct stream *stream, const char *at, size_t size)
+{
+	size_t done = tell_failed(stream) ? write_all(stream->fd, at, size) : 0;
+
+	if (done == size)
+		return;
+	if (done)
+		stream->torn = at[done - 1] != '\n';
+	for (; done < size; done++)
+		stream->failed += at[done] == '\n';
 }
 
 /* The first whole lines of `size` bytes that may be one write: PIPE_BUF bytes, which
@@ -161,7 +202,7 @@ static void drain(struct stream *stream)
 
 		if (!stream->is_file)
 			size = piece_of(at, size);
-		write_all(stream->fd, at, size);
+		write_lines(stream, at, size);
 		tail += (uint32_t)size;
 		__atomic_store_n(&stream->tail, tail, __ATOMIC_RELEASE);
 	}
@@ -287,7 +328,7 @@ static char *room_for(struct stream *stream, size_t size)
 static void commit(struct stream *stream, size_t length)
 {
 	if (!stream->ring) {
-		write_all(stream->fd, state.direct, length);
+		write_lines(stream, state.direct, length);
 		return;
 	}
 	stream->head += (uint32_t)length;
@@ -298,18 +339,17 @@ static void commit(struct stream *stream, size_t length)
 /* --- events --- */
 
 /* With ESCAPED(length of `from`) bytes at `to`. */
-static void escape(char *to, const char *from)
+static void escape(char *to, const char *from, bool is_json)
 {
 	for (; *from; from++) {
 		unsigned char byte = (unsigned char)*from;
 
-		if (state.format == THR_LOG_JSON && (byte == '"' || byte == '\\'))
+		if (is_json && (byte == '"' || byte == '\\'))
 			to += sprintf(to, "\\%c", byte);
-		else if (byte >= ' ' && byte <= '~')
+		else if (byte >= ' ' && byte <= '~' && byte != '\\')
 			*to++ = (char)byte;
 		else
-			to += sprintf(to, state.format == THR_LOG_JSON ? "\\u%04x" : "\\x%02x",
-				      byte);
+			to += sprintf(to, is_json ? "\\u%04x" : "\\x%02x", byte);
 	}
 	*to = '\0';
 }
@@ -321,13 +361,14 @@ static size_t format_event(char *line, enum thr_log_level level, const char *mes
 	time_t seconds = (time_t)(wall_ns / THR_NS_PER_S);
 	unsigned int ms = (unsigned int)(wall_ns % THR_NS_PER_S / THR_NS_PER_MS);
 	char moment[32], name[ESCAPED(NAME_MAX_BYTES)], text[ESCAPED(MESSAGE_MAX)];
+	bool is_json = thr_log_current_format() == THR_LOG_JSON;
 	struct tm utc;
 
 	gmtime_r(&seconds, &utc);
 	strftime(moment, sizeof(moment), "%Y-%m-%dT%H:%M:%S", &utc);
-	escape(name, state.name);
-	escape(text, message);
-	if (state.format == THR_LOG_JSON)
+	escape(name, state.name, is_json);
+	escape(text, message, is_json);
+	if (is_json)
 		return (size_t)sprintf(line,
 				       "{\"time\":\"%s.%03uZ\",\"level\":\"%s\",\"process\":\"%s\","
 				       "\"message\":\"%s\"}\n",
@@ -394,6 +435,19 @@ void thr_log_commit(size_t length)
 }
 
 /* --- start, turn, stop --- */
+
+void thr_log_forget(void)
+{
+	struct stream *streams[] = {&state.requests, &state.events};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (streams[i]->ring)
+			munmap(streams[i]->ring, 2 * RING_BYTES);
+		streams[i]->ring = NULL;
+		streams[i]->lost = streams[i]->failed = 0;
+		streams[i]->torn = false;
+	}
+}
 
 int thr_log_start(void)
 {

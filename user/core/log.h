@@ -4,10 +4,11 @@
  * one line a request on standard output.
  *
  * Before thr_log_start() lines are written at once. After it, lines go to a
- * buffer in memory and a thread of this module writes them, so that a pipe that
+ * buffer in memory and a thread for each stream writes them, so that a pipe that
  * nobody reads never holds up the loop: when the buffers (1 MiB a stream) are
  * full, lines are dropped, counted, and their number is written as a line as soon
- * as there is room. No more than 250 ms pass before a line is handed to the
+ * as there is room. Lines that could not be written (a full disk) are counted too, and
+ * told before the next one that can be. No more than 250 ms pass before a line is handed to the
  * kernel. Lines never interleave with those of another process that writes to
  * the same file, pipe or socket: to a pipe or socket each write is whole lines of
  * at most PIPE_BUF bytes (a longer line is a write of its own).
@@ -37,7 +38,8 @@ void thr_log_name(const char *name);
  * Write one event when its level is enabled:
  *   2026-11-21T20:17:46.123Z warning worker 1: upstream 127.0.0.1:9000 set aside: ...
  *   {"time":"2026-11-21T20:17:46.123Z","level":"warning","process":"worker 1","message":"..."}
- * Control characters are escaped; the text is cut at 1,000 bytes.
+ * Control characters, backslashes and bytes beyond ASCII are escaped (\xHH in text, as
+ * JSON does in JSON); the text is cut at 1,000 bytes.
  */
 void thr_log(enum thr_log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -48,14 +50,19 @@ void thr_log(enum thr_log_level level, const char *format, ...)
 char *thr_log_reserve(size_t size);
 void thr_log_commit(size_t length);
 
-/* Start the thread. Call it after fork(). Returns 0 or a negative errno. */
+/* Start the threads. Returns 0 or a negative errno. They are this process's: a child of
+ * fork() has none of them. */
 int thr_log_start(void);
+
+/* In a child that a process forked after it started: what waits to be written is the
+ * parent's business, and this process is as before thr_log_start(), which it may call. */
+void thr_log_forget(void);
 
 /* Once a turn of the loop: hands over what is due at `now_ms`. Returns the
  * milliseconds until it wants to be called again, -1 when nothing waits. */
 int thr_log_turn(uint64_t now_ms);
 
-/* Write what is left, for at most `wait_ms`, and end the thread. */
+/* Write what is left, for at most `wait_ms`, and end the threads. */
 void thr_log_stop(unsigned int wait_ms);
 
 #endif

@@ -9,6 +9,9 @@
  * and clients that connect early wait in their queues. The packet layer outlives
  * this process; only when the start fails is it taken off again from where this
  * start put it.
+ *
+ * Lines are written by the log's threads from the beginning on: who reads them, or
+ * does not, must not hold up the master.
  */
 #include "daemon/daemon.h"
 
@@ -19,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -28,8 +30,7 @@
 #include "daemon/master.h"
 #include "daemon/packet.h"
 
-/* Of a process: both sides of each connection, and what is not a connection. */
-#define DESCRIPTORS_BESIDE 1024
+#define LOG_WAIT_MS 1000 /* for the last lines */
 
 /* Signals wait from the first moment on: one that comes during the start is
  * obeyed after it. Descriptors 0 to 2 are open, so that nothing else gets their
@@ -54,36 +55,24 @@ static void settle_in(void)
 	thr_log_name("master");
 }
 
+#define CPUS_MOST (1 << 20)
+
 static unsigned int count_cpus(void)
 {
-	cpu_set_t set;
+	unsigned int count = 0;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return 1;
-	return (unsigned int)CPU_COUNT(&set);
-}
+	/* The kernel refuses a set that is smaller than its own. */
+	for (int cpus = CPU_SETSIZE; cpus <= CPUS_MOST && !count; cpus *= 2) {
+		size_t size = CPU_ALLOC_SIZE(cpus);
+		cpu_set_t *set = CPU_ALLOC(cpus);
 
-/* Of the master, and so of the workers: one of them may come to have every
- * connection. */
-static void raise_descriptors(uint64_t max_connections)
-{
-	rlim_t wanted = (rlim_t)max_connections * 2 + DESCRIPTORS_BESIDE;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	if (limit.rlim_max < wanted) {
-		const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
-
-		if (!setrlimit(RLIMIT_NOFILE, &more))
-			return;
-		thr_log(THR_LOG_WARNING,
-			"a process may open %llu files, and server.max_connections can take %llu: "
-			"raise the limit (LimitNOFILE=, fs.nr_open)",
-			(unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+		if (!set)
+			break;
+		if (!sched_getaffinity(0, size, set))
+			count = (unsigned int)CPU_COUNT_S(size, set);
+		CPU_FREE(set);
 	}
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	return count ? count : 1;
 }
 
 static int make_slots(struct thr_master *master)
@@ -146,6 +135,9 @@ static int prepare(struct thr_master *master)
 	config = master->generation->config;
 	thr_log_setup(config->log_level, config->log_format);
 	r = thr_run_as_find(config->server.user, &master->run_as, master->error);
+	if (!r && master->run_as.change && !master->run_as.uid)
+		thr_log(THR_LOG_WARNING, "server.user root: workers can read root's files; name a "
+					 "user of their own");
 	if (!r)
 		r = make_slots(master);
 	if (!r)
@@ -162,11 +154,11 @@ static int serve(struct thr_master *master)
 
 	if (!attached)
 		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
-	r = thr_packet_apply(&config->xdp, attached, master->error);
+	r = thr_packet_apply(&config->xdp, true, attached, master->error);
 	if (r)
 		return r;
 	thr_reload_warn(master, config);
-	raise_descriptors(config->server.max_connections);
+	thr_descriptors_raise(master, config->server.max_connections);
 	if (!thr_sandbox_exists())
 		thr_log(THR_LOG_WARNING,
 			"this build has a sanitizer: system calls of workers are not filtered");
@@ -201,6 +193,9 @@ int thr_daemon_run(const char *path, struct thr_error *error)
 	int r;
 
 	settle_in();
+	r = thr_log_start();
+	if (r)
+		return thr_fail(error, -r, "the log: %s", strerror(-r));
 	r = prepare(&master);
 	if (!r)
 		r = serve(&master);
@@ -211,5 +206,6 @@ int thr_daemon_run(const char *path, struct thr_error *error)
 				  "it off"
 				: "");
 	release(&master);
+	thr_log_stop(LOG_WAIT_MS);
 	return r;
 }

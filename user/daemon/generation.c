@@ -114,50 +114,55 @@ int thr_generation_load(const char *path, struct thr_generation **ret_generation
 	return r;
 }
 
-struct thr_targets *thr_generation_map(int fd, size_t size)
+int thr_generation_map(int fd, const struct thr_config *config, unsigned int workers,
+		       struct thr_targets **ret_targets)
 {
+	size_t size = thr_targets_size(config, workers);
+	struct thr_targets *targets;
 	struct stat status;
 	void *block;
 
 	if (fstat(fd, &status))
-		return NULL;
-	if ((size_t)status.st_size < size) {
-		errno = EPROTO;
-		return NULL;
-	}
+		return -errno;
+	if ((size_t)status.st_size < size)
+		return -EPROTO;
 	block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return block == MAP_FAILED ? NULL : block;
+	if (block == MAP_FAILED)
+		return -errno;
+	targets = thr_targets_new(block, config, workers);
+	if (!targets) {
+		munmap(block, size);
+		return -ENOMEM;
+	}
+	*ret_targets = targets;
+	return 0;
 }
 
-static int make_targets(struct thr_generation *generation, size_t size)
+static int make_targets(struct thr_generation *generation, unsigned int workers)
 {
 	AUTO_CLOSE int fd = memfd_create("xdp-throttle targets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	struct thr_targets *targets;
+	size_t size = thr_targets_size(generation->config, workers);
+	int r;
 
 	if (fd < 0 || ftruncate(fd, (off_t)size) ||
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
-	targets = thr_generation_map(fd, size);
-	if (!targets)
-		return -errno;
-	generation->targets = targets;
-	generation->targets_size = size;
-	generation->targets_fd = TAKE_FD(fd);
-	return 0;
+	r = thr_generation_map(fd, generation->config, workers, &generation->targets);
+	if (!r)
+		generation->targets_fd = TAKE_FD(fd);
+	return r;
 }
 
 int thr_generation_share(struct thr_generation *generation, unsigned int workers,
 			 const struct thr_generation *previous, struct thr_error *error)
 {
-	const struct thr_config *config = generation->config;
-	int r = make_targets(generation, thr_targets_size(config, workers));
+	int r = make_targets(generation, workers);
 
 	if (r)
 		return thr_fail(error, -r, "memory that workers share: %s", strerror(-r));
-	thr_targets_init(generation->targets, config, workers);
 	if (previous) {
 		generation->number = previous->number + 1;
-		thr_targets_inherit(generation->targets, config, previous->targets,
+		thr_targets_inherit(generation->targets, generation->config, previous->targets,
 				    previous->config);
 	}
 	return 0;
@@ -167,8 +172,7 @@ void thr_generation_free(struct thr_generation *generation)
 {
 	if (!generation)
 		return;
-	if (generation->targets)
-		munmap(generation->targets, generation->targets_size);
+	thr_targets_free(generation->targets);
 	if (generation->targets_fd >= 0)
 		close(generation->targets_fd);
 	if (generation->text_fd >= 0)

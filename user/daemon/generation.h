@@ -20,7 +20,6 @@ struct thr_generation {
 	int text_fd;
 	int targets_fd; /* -1 before thr_generation_share() */
 	struct thr_targets *targets;
-	size_t targets_size;
 };
 
 /* Read and validate the file with the environment of this process. Returns 0, or a
@@ -40,8 +39,9 @@ void thr_generation_free(struct thr_generation *generation);
 int thr_generation_parse(const char *name, int fd, struct thr_config **ret_config,
 			 struct thr_error *error);
 
-/* Map a block of targets of `size` bytes, shared; NULL with errno when `fd` does
- * not have that many. */
-struct thr_targets *thr_generation_map(int fd, size_t size);
+/* Map the block of targets in `fd`, shared. Returns 0 or a negative errno: -EPROTO when
+ * it is too small for the configuration. */
+int thr_generation_map(int fd, const struct thr_config *config, unsigned int workers,
+		       struct thr_targets **ret_targets);
 
 #endif

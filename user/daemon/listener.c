@@ -3,12 +3,14 @@
 #include "daemon/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "config/validate.h"
 #include "core/address.h"
 #include "core/cleanup.h"
 
@@ -134,6 +136,38 @@ int thr_listeners_open(const struct thr_server_config *server, bool shared, int 
 		r = open_all(&place, shared, ret_fds, count);
 	}
 	return r ? fail_listen(server, -r, error) : 0;
+}
+
+bool thr_listeners_collide(const struct thr_server_config *a, const struct thr_server_config *b)
+{
+	static char any[] = "::";
+	struct thr_server_config named = *a;
+	char text[THR_LISTEN_TEXT];
+
+	if (!named.address)
+		named.address = any;
+	thr_listen_format(&named, text);
+	return thr_listen_overlaps(text, b->address, b->port);
+}
+
+/* --- what workers did --- */
+
+static bool is_listening(int fd)
+{
+	socklen_t length = sizeof(int);
+	int listens = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens;
+}
+
+int thr_listener_mend(const struct thr_server_config *server, int *fd, struct thr_error *error)
+{
+	int flags = *fd < 0 ? -1 : fcntl(*fd, F_GETFL);
+
+	if (flags >= 0 && is_listening(*fd) && !fcntl(*fd, F_SETFL, flags | O_NONBLOCK))
+		return 0;
+	thr_listeners_close(fd, 1);
+	return thr_listeners_open(server, true, fd, 1, error);
 }
 
 void thr_listeners_close(int *fds, size_t count)

@@ -30,6 +30,19 @@ void thr_listen_format(const struct thr_server_config *server, char text[static 
 int thr_listeners_open(const struct thr_server_config *server, bool shared, int *ret_fds,
 		       size_t count, struct thr_error *error);
 
+/*
+ * Whether sockets of both could not listen at the same time without SO_REUSEPORT: the
+ * same port, and the same address or one of them every address.
+ */
+bool thr_listeners_collide(const struct thr_server_config *a, const struct thr_server_config *b);
+
+/*
+ * Undo what a worker may have done to a listener that it had: it does not block, and
+ * one that was shut down is replaced, beside those of the others. Returns 0, or a
+ * negative errno with `error` set; a listener that cannot be replaced is -1 then.
+ */
+int thr_listener_mend(const struct thr_server_config *server, int *fd, struct thr_error *error);
+
 /* Closes and sets to -1. */
 void thr_listeners_close(int *fds, size_t count);
 

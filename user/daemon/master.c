@@ -41,8 +41,6 @@ static void drain(struct thr_master *master)
 	uint64_t wait_ms = master->generation->config->server.drain_timeout_ms;
 
 	master->phase = THR_DRAINING;
-	thr_notify("STOPPING=1\nSTATUS=draining");
-	thr_log(THR_LOG_INFO, "draining: connections have %" PRIu64 " ms to end", wait_ms);
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		struct thr_slot *slot = &master->slots[i];
 
@@ -53,6 +51,8 @@ static void drain(struct thr_master *master)
 			thr_slot_tell(slot, &message, NULL);
 	}
 	thr_loop_arm(master->loop, &master->deadline, wait_ms);
+	thr_log(THR_LOG_INFO, "draining: connections have %" PRIu64 " ms to end", wait_ms);
+	thr_notify("STOPPING=1\nSTATUS=draining");
 }
 
 static void on_deadline(struct thr_timer *timer)
@@ -62,9 +62,21 @@ static void on_deadline(struct thr_timer *timer)
 
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		cut += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED);
+	kill_all(master);
 	thr_log(THR_LOG_WARNING,
 		"server.drain_timeout is over: connections that were cut: %" PRIu64, cut);
-	kill_all(master);
+}
+
+#define LOOK_MS 1000
+
+static void on_look(struct thr_timer *timer)
+{
+	struct thr_master *master = MASTER(timer, look);
+
+	if (master->phase == THR_DRAINING)
+		return; /* its deadline sees to workers that are stuck */
+	thr_slots_look(master);
+	thr_loop_arm(master->loop, timer, LOOK_MS);
 }
 
 void thr_master_fail(struct thr_master *master, int code, const char *text)
@@ -106,7 +118,7 @@ void thr_master_settle(struct thr_master *master)
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		const struct thr_slot *slot = &master->slots[i];
 
-		if (slot->pid && slot->generation != master->generation->number)
+		if (slot->pid && slot->answered != master->generation->number)
 			return;
 		if (!slot->pid && master->phase == THR_STARTING)
 			return;
@@ -125,8 +137,8 @@ void thr_master_settle(struct thr_master *master)
 static void on_end_signal(struct thr_master *master, int number)
 {
 	if (master->phase == THR_DRAINING) {
-		thr_log(THR_LOG_WARNING, "a second signal: ending at once");
 		kill_all(master);
+		thr_log(THR_LOG_WARNING, "a second signal: ending at once");
 		return;
 	}
 	thr_log(THR_LOG_INFO, "%s", strsignal(number));
@@ -185,10 +197,13 @@ int thr_master_run(struct thr_master *master)
 		return master->result;
 	}
 	master->deadline.fire = on_deadline;
+	master->again.fire = thr_reload_again;
+	master->look.fire = on_look;
+	thr_loop_arm(master->loop, &master->look, LOOK_MS);
 	for (unsigned int i = 0; i < master->worker_count && !master->result; i++)
 		thr_slot_spawn(&master->slots[i]);
 	while (!is_over(master) && !r)
-		r = thr_loop_turn(master->loop, -1);
+		r = thr_loop_turn(master->loop, thr_log_turn(thr_loop_now_ms(master->loop)));
 	if (r) {
 		kill_all(master);
 		return fail_loop(master, -r);

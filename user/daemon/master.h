@@ -10,9 +10,13 @@
  *               | channel  |
  *          worker 1  ...  worker n
  *
- * daemon.c composes it, master.c has its phases, slot.c keeps the workers running,
- * reload.c changes the configuration under them. One thread; it waits for nobody: every descriptor
- * is watched by its loop, and a worker that does not answer in time is replaced.
+ * daemon.c composes it, master.c has its phases, slot.c keeps the workers running, lend.c
+ * has others accept for one that is down, reload.c changes the configuration under them,
+ * descriptors.c sees to how many files they may open.
+ *
+ * One thread beside those of the log. It waits for nobody: every descriptor is watched by
+ * its loop, and a worker that does not answer in time is replaced. What is to be done is
+ * done first, and then said.
  *
  *   STARTING -> SERVING <-> RELOADING
  *       |          |            |
@@ -45,13 +49,19 @@ struct thr_slot {
 	struct thr_io channel; /* fd -1: none */
 	uint64_t born_ms;
 	uint64_t pause_ms; /* of the last restart */
-	/* Without a worker: when to start one. With one that has no answer given yet:
-	 * when to give it up. */
+	/* Without a worker: when to start one. With one that was asked: when to give it
+	 * up. With one that is behind: when to ask it again. */
 	struct thr_timer timer;
+	bool asked;	       /* a CONFIG is not answered yet */
+	bool behind;	       /* it could not take the last one, and has the one before */
 	uint64_t generation;   /* that the worker serves by; 0: none yet */
+	uint64_t answered;     /* the last that it took or could not take */
+	uint64_t turn_ms;      /* of its loop, when that was looked at last */
+	unsigned int still;    /* looks in a row for which that did not change */
 	int listener;	       /* -1: nothing is served */
 	int retired;	       /* the one of the generation before, during a reload */
 	unsigned int borrower; /* slot whose worker has the listener meanwhile, or NOBODY */
+	unsigned int ask_next; /* where the search for a borrower begins */
 };
 
 struct thr_master {
@@ -60,6 +70,9 @@ struct thr_master {
 	struct thr_loop *loop;
 	struct thr_io signals;
 	struct thr_timer deadline; /* of draining */
+	struct thr_timer look;	   /* at the workers, once a second */
+	struct thr_timer again;	   /* a reload that waits for the lock */
+	unsigned int tries;	   /* of that reload */
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
 	struct thr_proxy_counts *counts; /* one for each slot */
@@ -75,8 +88,8 @@ struct thr_master {
  * errno with master->error set when they could not all be started. */
 int thr_master_run(struct thr_master *master);
 
-/* Go on to the next phase when every worker has the generation: one that is down
- * gets it when it starts. */
+/* Go on to the next phase when every worker has answered to the generation: one that
+ * is down gets it when it starts. */
 void thr_master_settle(struct thr_master *master);
 
 /* A failure of the start, which ends it; only the first one counts. */
@@ -102,10 +115,27 @@ void thr_slot_kill(const struct thr_slot *slot);
 /* The worker ended with `status`, as waitpid() gives it. */
 void thr_slot_died(struct thr_slot *slot, int status);
 
+/* To be called once a second: kill workers whose loop has stood still for half a minute,
+ * and lend what could not be lent before. */
+void thr_slots_look(struct thr_master *master);
+
+/* The worker has the configuration in force, or had it when it was asked last. */
+bool thr_slot_is_serving(const struct thr_slot *slot);
+
+/* --- lend.c --- */
+
 /* Lend the listeners of slots that do not serve to workers that do; take back what
  * is lent. */
 void thr_slots_lend(struct thr_master *master);
 void thr_slots_recall(struct thr_master *master);
+
+void thr_slot_take_back(struct thr_slot *slot);
+
+/* Have a listener that listens and does not block, where something is served. */
+void thr_slot_mend_listener(struct thr_slot *slot);
+
+/* The worker is gone: what it had and what it borrowed is mended, and may be lent. */
+void thr_slot_return_listeners(struct thr_slot *slot);
 
 /* --- reload.c --- */
 
@@ -113,10 +143,19 @@ void thr_slots_recall(struct thr_master *master);
  * workers have it once the phase is not RELOADING any more. */
 void thr_reload_begin(struct thr_master *master);
 
-/* Every worker has it. */
+/* The same, when master->again fires. */
+void thr_reload_again(struct thr_timer *timer);
+
+/* Every worker has it, or has said that it cannot take it now. */
 void thr_reload_end(struct thr_master *master);
 
 /* What of the configuration this version reads and does not act on. */
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config);
+
+/* --- descriptors.c --- */
+
+/* Let the master, and its workers from the next one or those that run on, open what
+ * `max_connections` takes; warn where the system does not. */
+void thr_descriptors_raise(const struct thr_master *master, uint64_t max_connections);
 
 #endif

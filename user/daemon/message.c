@@ -50,6 +50,15 @@ int thr_message_send(int channel, const struct thr_message *message, const int *
 	return 0;
 }
 
+static void drop_descriptors(int *fds)
+{
+	for (int i = 0; i < THR_MESSAGE_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
 static void take_descriptors(struct msghdr *header, int *ret_fds)
 {
 	for (struct cmsghdr *item = CMSG_FIRSTHDR(header); item; item = CMSG_NXTHDR(header, item))
@@ -79,10 +88,12 @@ int thr_message_receive(int channel, struct thr_message *ret_message, int *ret_f
 		return -EPIPE;
 	take_descriptors(&header, fds);
 	if (got != sizeof(message) || header.msg_flags & MSG_TRUNC) {
-		for (int i = 0; i < THR_MESSAGE_FDS; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
+		drop_descriptors(fds);
 		return -EPROTO;
+	}
+	if (ret_fds && header.msg_flags & MSG_CTRUNC) {
+		drop_descriptors(fds);
+		message.code = -EMFILE;
 	}
 	message.text[sizeof(message.text) - 1] = '\0';
 	*ret_message = message;

@@ -7,6 +7,7 @@
  *     CONFIG generation, text, targets[, listener] ->   parses in a thread of its own
  *                        <- CONFIGURED generation, code[, text]
  *     LISTEN slot, listener ->                 accepts for a worker that is down
+ *                        <- UNLISTEN slot      it could not
  *     UNLISTEN slot ->                         that one is back
  *     DRAIN ->                                 accepts no more, ends when idle
  *
@@ -31,7 +32,10 @@ struct thr_message {
 	uint32_t kind;
 	uint32_t slot; /* LISTEN, UNLISTEN */
 	uint64_t generation;
-	int32_t code;	/* CONFIGURED: 0, or a negative errno with the text */
+	/* CONFIGURED: 0, or a negative errno with the text. As received by who takes
+	 * descriptors: -EMFILE when the message had some and there was no room for all
+	 * of them, and then it has none. */
+	int32_t code;
 	char text[512]; /* CONFIG: the file's name; CONFIGURED: what went wrong */
 };
 

@@ -70,7 +70,8 @@ static int attach_all(const struct thr_xdp_config *xdp, struct thr_attach_result
 
 /* Tables come last, by one store in each throttle: what fails before leaves the
  * old ones in force. A throttle that is new passes everything until then. */
-int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struct thr_error *error)
+int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_attached,
+		     struct thr_error *error)
 {
 	AUTO_FREE struct thr_attach_result *results = NULL;
 	AUTO_CLOSE int lock = -1;
@@ -78,7 +79,7 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struc
 
 	if (!xdp->present)
 		return 0;
-	lock = thr_lock(error);
+	lock = may_wait ? thr_lock(error) : thr_lock_try(error);
 	if (lock < 0)
 		return lock;
 	results = calloc(xdp->interface_count, sizeof(*results));

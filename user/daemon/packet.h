@@ -13,11 +13,17 @@
  * Attach to the interfaces and make the tables live; nothing without an xdp
  * section. On success `ret_attached`, with room for an element for each interface,
  * says which did not have the program before. On failure those are detached
- * again and the old tables are in force.
+ * again and the old tables are in force; but where the interfaces have several
+ * throttles, those that were written before the one that failed keep the new.
+ *
+ * While another command changes something, this waits for it; or returns
+ * -EWOULDBLOCK, if it may not wait.
  */
-int thr_packet_apply(const struct thr_xdp_config *xdp, bool *ret_attached, struct thr_error *error);
+int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_attached,
+		     struct thr_error *error);
 
-/* Detach the interfaces that are marked. */
+/* Detach the interfaces that are marked. The tables of a throttle that was there before
+ * stay as they were set. */
 void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached);
 
 #endif

@@ -1,8 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What a worker gives up before it meets a stranger's first byte. It keeps the
- * descriptors that the master sends it, sockets to the network, and files that
- * anybody may read; a fault in it is worth no more than that.
+ * What a worker gives up before it meets a stranger's first byte, so that a fault in it
+ * is worth as little as can be. What is left to who takes it over:
+ *
+ *   - its clients' connections, its listener and those lent to it, and new connections
+ *     to any address that the machine reaches, by TCP and UDP, from a port of the
+ *     system's choice
+ *   - files that its user may read
+ *   - the memory that workers share: it can grant and refuse requests, and set targets
+ *     aside. There is nothing in it by which the master or another worker finds an
+ *     address or a size
+ *   - its channel to the master, who takes two kinds of short message there
+ *   - what was in the master's memory at the fork: the configuration with what is secret
+ *     in it, the environment, and where in memory everything lies. Workers are forked
+ *     and do not exec, so one tells the layout of all, and of the master
+ *
+ * It cannot change files, start programs or processes, signal others, or make code.
+ * Root as server.user is obeyed, and warned about: files are then no boundary.
  */
 #ifndef THR_PRIVILEGES_H
 #define THR_PRIVILEGES_H

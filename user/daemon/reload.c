@@ -13,12 +13,17 @@
  *       +<-------------------------------------------------------------+
  *   then: tell the workers -> all have answered -> close the old listeners
  *
+ * A worker that cannot take it, for lack of descriptors or memory, does not hold up the
+ * others: slot.c asks it again.
+ *
  * A connection that waits in the queue of an old listener when that closes is
  * reset; it was for an address that is not served any more.
  */
 #include "daemon/master.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +33,11 @@
 #include "daemon/listener.h"
 #include "daemon/notify.h"
 #include "daemon/packet.h"
+
+/* While another command changes the packet layer, a reload begins again, and is refused
+ * after a second: the master has others to serve than that command. */
+#define LOCK_PAUSE_MS 100
+#define LOCK_TRIES 10
 
 static bool same_text(const char *a, const char *b)
 {
@@ -110,7 +120,7 @@ static int open_listeners(const struct thr_master *master, const struct thr_conf
 			  int *fds, struct thr_error *error)
 {
 	const struct thr_config *old = master->generation->config;
-	bool shared = old->route_count && old->server.port == config->server.port;
+	bool shared = old->route_count && thr_listeners_collide(&old->server, &config->server);
 
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		fds[i] = -1;
@@ -152,7 +162,7 @@ static int apply_packet(const struct thr_config *config, struct thr_error *error
 
 	if (!attached)
 		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
-	return thr_packet_apply(&config->xdp, attached, error);
+	return thr_packet_apply(&config->xdp, false, attached, error);
 }
 
 /* The listeners into `fds` where they move, then the packet layer. */
@@ -177,6 +187,8 @@ static void commit(struct thr_master *master, struct thr_generation *generation)
 	thr_log_setup(config->log_level, config->log_format);
 	thr_reload_warn(master, config);
 	keep_fixed(old, config);
+	if (config->server.max_connections > old->server.max_connections)
+		thr_descriptors_raise(master, config->server.max_connections);
 	warn_left(&old->xdp, &config->xdp);
 	thr_generation_free(master->generation);
 	master->generation = generation;
@@ -208,17 +220,8 @@ static int reload(struct thr_master *master, struct thr_error *error)
 	return 0;
 }
 
-void thr_reload_begin(struct thr_master *master)
+static void tell_workers(struct thr_master *master)
 {
-	struct thr_error error = {};
-
-	thr_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
-		   (unsigned long long)(thr_clock_monotonic_ns() / 1000));
-	if (reload(master, &error)) {
-		thr_log(THR_LOG_ERROR, "%s; the reload was refused: nothing changed", error.text);
-		thr_notify("READY=1\nSTATUS=the last reload was refused: %s", error.text);
-		return;
-	}
 	master->phase = THR_RELOADING;
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		if (master->slots[i].pid)
@@ -227,18 +230,61 @@ void thr_reload_begin(struct thr_master *master)
 	thr_master_settle(master);
 }
 
+void thr_reload_begin(struct thr_master *master)
+{
+	struct thr_error error = {};
+	int r;
+
+	thr_loop_disarm(master->loop, &master->again);
+	thr_notify("RELOADING=1\nMONOTONIC_USEC=%llu",
+		   (unsigned long long)(thr_clock_monotonic_ns() / 1000));
+	r = reload(master, &error);
+	if (r == -EWOULDBLOCK && ++master->tries < LOCK_TRIES) {
+		thr_loop_arm(master->loop, &master->again, LOCK_PAUSE_MS);
+		return;
+	}
+	master->tries = 0;
+	if (r) {
+		thr_log(THR_LOG_ERROR, "%s; the reload was refused: nothing changed", error.text);
+		thr_notify("READY=1\nSTATUS=the last reload was refused: %s", error.text);
+		return;
+	}
+	tell_workers(master);
+}
+
+void thr_reload_again(struct thr_timer *timer)
+{
+	struct thr_master *master =
+		(struct thr_master *)((char *)timer - offsetof(struct thr_master, again));
+
+	if (master->phase == THR_SERVING)
+		thr_reload_begin(master);
+}
+
+static unsigned int count_behind(const struct thr_master *master)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		count += master->slots[i].behind;
+	return count;
+}
+
 void thr_reload_end(struct thr_master *master)
 {
 	const struct thr_config *config = master->generation->config;
 	const char *what = master->phase == THR_STARTING ? "ready" : "reloaded";
-	char name[THR_LISTEN_TEXT] = "no proxy";
+	char name[THR_LISTEN_TEXT] = "no proxy", but[64] = "";
+	unsigned int behind = count_behind(master);
 
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		thr_listeners_close(&master->slots[i].retired, 1);
 	if (config->route_count)
 		thr_listen_format(&config->server, name);
-	thr_log(THR_LOG_INFO, "%s: %s, workers: %u, routes: %zu, interfaces: %zu", what, name,
-		master->worker_count, config->route_count, config->xdp.interface_count);
-	thr_notify("READY=1\nSTATUS=%s, workers: %u, routes: %zu, interfaces: %zu", name,
-		   master->worker_count, config->route_count, config->xdp.interface_count);
+	if (behind)
+		snprintf(but, sizeof(but), ", workers with the old configuration: %u", behind);
+	thr_log(THR_LOG_INFO, "%s: %s, workers: %u, routes: %zu, interfaces: %zu%s", what, name,
+		master->worker_count, config->route_count, config->xdp.interface_count, but);
+	thr_notify("READY=1\nSTATUS=%s, workers: %u, routes: %zu, interfaces: %zu%s", name,
+		   master->worker_count, config->route_count, config->xdp.interface_count, but);
 }

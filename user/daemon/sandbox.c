@@ -15,15 +15,17 @@
  *
  * New processes are not on the list: clone() is for threads, and clone3(), whose
  * flags a filter cannot see, does not exist. Files are opened for reading only:
- * the resolver's configuration. Sockets are of IPv4 and IPv6.
+ * the resolver's configuration. Sockets are of IPv4 and IPv6, connect, and listen only
+ * where the master made them so. What the log's threads are made of exists before.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -43,6 +45,10 @@
 #define SANITIZED 0
 #endif
 
+/* What F_GETFL gives beside what was asked for; the C library hides it where all files
+ * may be large. */
+#define KERNEL_LARGEFILE 0100000
+
 static const int allowed[] = {
 	/* bytes */
 	SCMP_SYS(read),
@@ -51,28 +57,22 @@ static const int allowed[] = {
 	SCMP_SYS(writev),
 	SCMP_SYS(close),
 	SCMP_SYS(lseek),
-	SCMP_SYS(splice),
-	SCMP_SYS(pipe2),
 	SCMP_SYS(fstat),
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(statx),
 	/* sockets */
 	SCMP_SYS(accept4),
-	SCMP_SYS(bind),
 	SCMP_SYS(connect),
 	SCMP_SYS(shutdown),
 	SCMP_SYS(getsockname),
 	SCMP_SYS(getpeername),
 	SCMP_SYS(getsockopt),
-	SCMP_SYS(setsockopt),
 	SCMP_SYS(recvfrom),
 	SCMP_SYS(recvmsg),
-	SCMP_SYS(recvmmsg),
 	SCMP_SYS(sendto),
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(sendmmsg),
 	/* waiting and time */
-	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_ctl),
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_pwait),
@@ -89,8 +89,6 @@ static const int allowed[] = {
 	/* memory and threads */
 	SCMP_SYS(munmap),
 	SCMP_SYS(mremap),
-	SCMP_SYS(memfd_create),
-	SCMP_SYS(ftruncate),
 	SCMP_SYS(brk),
 	SCMP_SYS(madvise),
 	SCMP_SYS(futex),
@@ -142,27 +140,33 @@ static const int hostile[] = {
 	SCMP_SYS(capset),
 };
 
-/* Allowed when one argument, masked, has a value. */
+#define IS(argument, mask, value) SCMP_CMP((argument), SCMP_CMP_MASKED_EQ, (mask), (value))
+#define EQUALS(argument, value) IS((argument), UINT32_MAX, (value))
+
+/* Allowed when one argument, or two, masked, have a value. */
 static const struct {
 	int call;
-	unsigned int argument;
-	scmp_datum_t mask, value;
+	unsigned int count;
+	struct scmp_arg_cmp arguments[2];
 } conditional[] = {
-	{SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC | __O_TMPFILE, O_RDONLY},
-	{SCMP_SYS(socket), 0, UINT32_MAX, AF_INET},
-	{SCMP_SYS(socket), 0, UINT32_MAX, AF_INET6},
-	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
-	{SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
-	{SCMP_SYS(clone), 0, CLONE_THREAD, CLONE_THREAD},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFL},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFD},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFD},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETPIPE_SZ},
-	{SCMP_SYS(ioctl), 1, UINT32_MAX, FIONREAD},
-	{SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO},
-	{SCMP_SYS(prctl), 0, UINT32_MAX, PR_SET_NAME},
-	{SCMP_SYS(prlimit64), 2, UINT64_MAX, 0}, /* no new limit: asking only */
+	{SCMP_SYS(openat), 1, {IS(2, O_ACCMODE | O_CREAT | O_TRUNC | __O_TMPFILE, O_RDONLY)}},
+	{SCMP_SYS(socket), 1, {EQUALS(0, AF_INET)}},
+	{SCMP_SYS(socket), 1, {EQUALS(0, AF_INET6)}},
+	{SCMP_SYS(setsockopt), 2, {EQUALS(1, SOL_SOCKET), EQUALS(2, SO_LINGER)}},
+	{SCMP_SYS(setsockopt), 2, {EQUALS(1, IPPROTO_TCP), EQUALS(2, TCP_NODELAY)}},
+	{SCMP_SYS(mmap), 1, {IS(2, PROT_EXEC, 0)}},
+	{SCMP_SYS(mprotect), 1, {IS(2, PROT_EXEC, 0)}},
+	{SCMP_SYS(clone), 1, {IS(0, CLONE_THREAD, CLONE_THREAD)}},
+	{SCMP_SYS(fcntl), 1, {EQUALS(1, F_GETFL)}},
+	/* Flags are those of the open file: one that blocked would block whoever else
+	 * has it. Nothing but O_NONBLOCK, and that on. */
+	{SCMP_SYS(fcntl),
+	 2,
+	 {EQUALS(1, F_SETFL), IS(2, UINT32_MAX & ~(O_ACCMODE | KERNEL_LARGEFILE), O_NONBLOCK)}},
+	{SCMP_SYS(fcntl), 1, {EQUALS(1, F_GETFD)}},
+	{SCMP_SYS(fcntl), 1, {EQUALS(1, F_SETFD)}},
+	{SCMP_SYS(prctl), 1, {EQUALS(0, PR_SET_NAME)}},
+	{SCMP_SYS(prlimit64), 1, {IS(2, UINT64_MAX, 0)}}, /* no new limit: asking only */
 };
 
 /* A call that this architecture does not have needs no rule. */
@@ -181,10 +185,9 @@ static int add_rules(scmp_filter_ctx filter)
 	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]) && !r; i++)
 		r = accept_missing(seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, hostile[i], 0));
 	for (size_t i = 0; i < sizeof(conditional) / sizeof(conditional[0]) && !r; i++)
-		r = accept_missing(
-			seccomp_rule_add(filter, SCMP_ACT_ALLOW, conditional[i].call, 1,
-					 SCMP_CMP(conditional[i].argument, SCMP_CMP_MASKED_EQ,
-						  conditional[i].mask, conditional[i].value)));
+		r = accept_missing(seccomp_rule_add_array(filter, SCMP_ACT_ALLOW,
+							  conditional[i].call, conditional[i].count,
+							  conditional[i].arguments));
 	/* What raise() and abort() do. */
 	if (!r)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,

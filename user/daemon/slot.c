@@ -4,13 +4,14 @@
  *
  * A worker that dies takes its connections with it and nothing else: its column
  * of what the workers share is cleared, and its listener, which is open here too,
- * is lent to a living worker, so that clients who come meanwhile do not wait for
- * the restart. That comes at once after a life of 10 s; else after a pause that
- * doubles from 100 ms to 10 s, so that a worker that cannot live does not cost a
- * core.
+ * is lent to a living worker (lend.c). The restart comes at once after a life of 10 s; else after a
+ * pause that doubles from 100 ms to 10 s, so that a worker that cannot live does not cost a core.
  *
- * A worker that is stuck (it does not answer a configuration within a minute, or
- * lets its channel fill) or makes no sense is killed, and so becomes one that died.
+ * A worker that is stuck (it does not answer a configuration within a minute, lets
+ * its channel fill, or its loop does not turn for half a minute) or makes no sense is
+ * killed, and so becomes one that died. One that cannot take a new configuration, for
+ * lack of descriptors or memory, has clients to serve: it stays with the one before
+ * and is asked again every second, and meanwhile others accept for it by the new.
  */
 #include "daemon/master.h"
 
@@ -31,6 +32,8 @@
 
 #define ANSWER_MS 60000	   /* for a configuration; 64 MiB of YAML take seconds */
 #define LONG_LIFE_MS 10000 /* after which a death is an accident, not a habit */
+#define AGAIN_MS 1000	   /* from a configuration that was not taken to the next try */
+#define STILL_LOOKS 30	   /* one a second */
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 10000
 
@@ -43,9 +46,9 @@ static uint64_t now_ms(void)
 	return thr_clock_monotonic_ns() / THR_NS_PER_MS;
 }
 
-static bool is_serving(const struct thr_slot *slot)
+bool thr_slot_is_serving(const struct thr_slot *slot)
 {
-	return slot->pid && slot->generation;
+	return slot->pid && slot->generation && !slot->behind;
 }
 
 void thr_slot_kill(const struct thr_slot *slot)
@@ -61,85 +64,127 @@ void thr_slot_tell(struct thr_slot *slot, const struct thr_message *message, con
 
 	if (!r || r == -EPIPE || r == -ECONNRESET)
 		return;
-	thr_log(THR_LOG_ERROR, "worker %u takes no messages (%s): killing it", slot->number + 1,
-		strerror(-r));
 	thr_slot_kill(slot);
+	thr_log(THR_LOG_ERROR, "worker %u takes no messages (%s): killed it", slot->number + 1,
+		strerror(-r));
 }
 
-/* --- listeners of workers that are down --- */
+/* --- loops that stand still --- */
 
-static struct thr_slot *find_borrower(struct thr_master *master, unsigned int lender)
+/* By looks and not by clocks: when the whole machine stood still, or this process did,
+ * that was one look. */
+static bool is_stuck(struct thr_slot *slot)
 {
-	for (unsigned int i = 1; i < master->worker_count; i++) {
-		struct thr_slot *slot = &master->slots[(lender + i) % master->worker_count];
+	uint64_t turn_ms =
+		__atomic_load_n(&slot->master->counts[slot->number].turn_ms, __ATOMIC_RELAXED);
 
-		if (is_serving(slot))
-			return slot;
-	}
-	return NULL;
+	if (turn_ms != slot->turn_ms)
+		slot->still = 0;
+	else
+		slot->still++;
+	slot->turn_ms = turn_ms;
+	return slot->still >= STILL_LOOKS;
 }
 
-void thr_slots_lend(struct thr_master *master)
+void thr_slots_look(struct thr_master *master)
 {
-	if (master->phase != THR_SERVING && master->phase != THR_RELOADING)
-		return;
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		struct thr_slot *slot = &master->slots[i];
-		const struct thr_message message = {.kind = THR_MESSAGE_LISTEN, .slot = i};
-		const int fds[THR_MESSAGE_FDS] = {slot->listener, -1, -1};
-		struct thr_slot *borrower;
 
-		if (is_serving(slot) || slot->listener < 0 || slot->borrower != THR_NOBODY)
+		if (!slot->pid || !is_stuck(slot))
 			continue;
-		borrower = find_borrower(master, i);
-		if (!borrower)
-			return;
-		slot->borrower = borrower->number;
-		thr_slot_tell(borrower, &message, fds);
+		slot->still = 0;
+		thr_slot_kill(slot);
+		thr_log(THR_LOG_ERROR, "worker %u has stood still for %d s: killed it",
+			slot->number + 1, STILL_LOOKS);
 	}
-}
-
-static void take_back(struct thr_slot *slot)
-{
-	const struct thr_message message = {.kind = THR_MESSAGE_UNLISTEN, .slot = slot->number};
-
-	if (slot->borrower == THR_NOBODY)
-		return;
-	thr_slot_tell(&slot->master->slots[slot->borrower], &message, NULL);
-	slot->borrower = THR_NOBODY;
-}
-
-void thr_slots_recall(struct thr_master *master)
-{
-	for (unsigned int i = 0; i < master->worker_count; i++)
-		take_back(&master->slots[i]);
+	thr_slots_lend(master);
 }
 
 /* --- what workers say --- */
 
-static void on_configured(struct thr_slot *slot, const struct thr_message *message)
+/* Without a configuration it is of no use. */
+static void on_useless(struct thr_slot *slot, const struct thr_message *message)
 {
-	struct thr_master *master = slot->master;
 	char text[sizeof(message->text) + 32];
 
-	if (message->code) {
-		snprintf(text, sizeof(text), "worker %u: %s", slot->number + 1, message->text);
-		if (master->phase == THR_STARTING)
-			thr_master_fail(master, -message->code, text);
-		else
-			thr_log(THR_LOG_ERROR, "%s: starting it anew", text);
-		thr_slot_kill(slot);
-		return;
-	}
-	if (message->generation != master->generation->number || master->phase == THR_DRAINING)
-		return;
-	thr_loop_disarm(master->loop, &slot->timer);
-	if (!slot->generation && master->phase != THR_STARTING)
+	thr_slot_kill(slot);
+	snprintf(text, sizeof(text), "worker %u: %s", slot->number + 1, message->text);
+	if (slot->master->phase == THR_STARTING)
+		thr_master_fail(slot->master, -message->code, text);
+	else
+		thr_log(THR_LOG_ERROR, "%s: starting it anew", text);
+}
+
+static void fall_behind(struct thr_slot *slot, const char *why)
+{
+	thr_loop_arm(slot->master->loop, &slot->timer, AGAIN_MS);
+	if (!slot->behind)
+		thr_log(THR_LOG_ERROR,
+			"worker %u could not take the configuration (%s): it goes on by the one "
+			"before, and is asked again every second",
+			slot->number + 1, why);
+	slot->behind = true;
+}
+
+static void catch_up(struct thr_slot *slot, uint64_t generation)
+{
+	bool was_down = !slot->generation && slot->master->phase != THR_STARTING;
+	bool was_behind = slot->behind;
+
+	slot->generation = generation;
+	slot->behind = false;
+	thr_slot_take_back(slot);
+	if (was_down)
 		thr_log(THR_LOG_INFO, "worker %u serves again", slot->number + 1);
-	slot->generation = message->generation;
-	take_back(slot);
+	if (was_behind)
+		thr_log(THR_LOG_INFO, "worker %u has taken the configuration", slot->number + 1);
+}
+
+/* Of a worker that has ended only this matters: why it could not start. */
+static int on_configured(struct thr_slot *slot, const struct thr_message *message)
+{
+	struct thr_master *master = slot->master;
+
+	if (!slot->asked)
+		return -EPROTO;
+	slot->asked = false;
+	thr_loop_disarm(master->loop, &slot->timer);
+	if (message->code && !slot->generation) {
+		on_useless(slot, message);
+		return 1;
+	}
+	if (!slot->pid || master->phase == THR_DRAINING)
+		return 1;
+	if (message->generation != master->generation->number) {
+		thr_slot_configure(slot); /* there is a newer one by now */
+		return 1;
+	}
+	slot->answered = message->generation;
+	if (message->code)
+		fall_behind(slot, message->text);
+	else
+		catch_up(slot, message->generation);
 	thr_slots_lend(master);
 	thr_master_settle(master);
+	return 1;
+}
+
+/* A listener that the worker could not take: the next look lends it, to another if
+ * there is one. The answer may come after that listener went back. */
+static int on_declined(struct thr_slot *slot, const struct thr_message *message)
+{
+	struct thr_master *master = slot->master;
+	struct thr_slot *lender;
+
+	if (message->slot >= master->worker_count)
+		return -EPROTO;
+	lender = &master->slots[message->slot];
+	if (lender->borrower == slot->number) {
+		lender->borrower = THR_NOBODY;
+		lender->ask_next = slot->number + 1;
+	}
+	return 1;
 }
 
 /* One message a call: a worker that went mad gets no more of the master's time than
@@ -149,29 +194,28 @@ static int hear(struct thr_slot *slot)
 	struct thr_message message;
 	int r = thr_message_receive(slot->channel.fd, &message, NULL);
 
-	if (r > 0 && message.kind != THR_MESSAGE_CONFIGURED)
-		r = -EPROTO;
-	if (r > 0)
-		on_configured(slot, &message);
-	return r;
+	if (r <= 0)
+		return r;
+	if (message.kind == THR_MESSAGE_CONFIGURED)
+		return on_configured(slot, &message);
+	return message.kind == THR_MESSAGE_UNLISTEN ? on_declined(slot, &message) : -EPROTO;
 }
 
 static void on_channel(struct thr_io *io, uint32_t events)
 {
 	struct thr_slot *slot = SLOT(io, channel);
-
 	int r = hear(slot);
 
 	(void)events;
 	if (r >= 0)
 		return;
-	if (r != -EPIPE)
-		thr_log(THR_LOG_ERROR, "worker %u sent what is not a message: killing it",
-			slot->number + 1);
 	/* Without its channel it is about to end, or out of control: SIGCHLD follows
 	 * either way. */
 	thr_loop_forget(slot->master->loop, io);
 	thr_slot_kill(slot);
+	if (r != -EPIPE)
+		thr_log(THR_LOG_ERROR, "worker %u sent what makes no sense: killed it",
+			slot->number + 1);
 }
 
 void thr_slot_configure(struct thr_slot *slot)
@@ -185,6 +229,9 @@ void thr_slot_configure(struct thr_slot *slot)
 	};
 	struct thr_message message = {.kind = THR_MESSAGE_CONFIG, .generation = generation->number};
 
+	if (slot->asked)
+		return;
+	slot->asked = true;
 	snprintf(message.text, sizeof(message.text), "%s", master->path);
 	thr_slot_tell(slot, &message, fds);
 	thr_loop_arm(master->loop, &slot->timer, ANSWER_MS);
@@ -210,8 +257,8 @@ static void fail_spawn(struct thr_slot *slot, int code)
 		thr_master_fail(slot->master, code, text);
 		return;
 	}
-	thr_log(THR_LOG_ERROR, "%s", text);
 	pause_before_restart(slot);
+	thr_log(THR_LOG_ERROR, "%s", text);
 }
 
 static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
@@ -252,6 +299,7 @@ void thr_slot_spawn(struct thr_slot *slot)
 {
 	int ends[2], r = thr_message_pair(ends);
 
+	thr_slot_mend_listener(slot);
 	if (r) {
 		fail_spawn(slot, -r);
 		return;
@@ -276,9 +324,13 @@ static void on_timer(struct thr_timer *timer)
 		thr_slot_spawn(slot);
 		return;
 	}
-	thr_log(THR_LOG_ERROR, "worker %u did not answer within %d s: killing it", slot->number + 1,
-		ANSWER_MS / 1000);
+	if (!slot->asked) {
+		thr_slot_configure(slot);
+		return;
+	}
 	thr_slot_kill(slot);
+	thr_log(THR_LOG_ERROR, "worker %u did not answer within %d s: killed it", slot->number + 1,
+		ANSWER_MS / 1000);
 }
 
 void thr_slot_init(struct thr_slot *slot, struct thr_master *master, unsigned int number)
@@ -291,6 +343,7 @@ void thr_slot_init(struct thr_slot *slot, struct thr_master *master, unsigned in
 		.listener = -1,
 		.retired = -1,
 		.borrower = THR_NOBODY,
+		.ask_next = number + 1,
 	};
 }
 
@@ -303,23 +356,29 @@ static void describe_end(int status, char *text, size_t size)
 		snprintf(text, size, "exit status %d", WEXITSTATUS(status));
 }
 
-/* Forget the worker: what it lent, what it borrowed, what it counted. */
+/*
+ * Forget the worker: what it lent, what it borrowed, what it counted. First that it
+ * lives: its process id may be another process's by now, and what is still to be
+ * heard from it changes nothing.
+ */
 static void bury(struct thr_slot *slot)
 {
 	struct thr_master *master = slot->master;
 
+	slot->pid = 0;
+	slot->behind = false;
 	while (hear(slot) > 0) /* its last words */
 		;
+	slot->asked = false;
+	slot->generation = 0;
+	slot->answered = 0;
+	slot->still = 0;
 	thr_loop_forget(master->loop, &slot->channel);
 	close(TAKE_FD(slot->channel.fd));
 	thr_loop_disarm(master->loop, &slot->timer);
-	slot->pid = 0;
-	slot->generation = 0;
 	thr_targets_forget_worker(master->generation->targets, slot->number);
 	__atomic_store_n(&master->counts[slot->number].open_connections, 0, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < master->worker_count; i++)
-		if (master->slots[i].borrower == slot->number)
-			master->slots[i].borrower = THR_NOBODY;
+	thr_slot_return_listeners(slot);
 }
 
 static void restart(struct thr_slot *slot, const char *how)
@@ -328,9 +387,9 @@ static void restart(struct thr_slot *slot, const char *how)
 
 	if (life_ms >= LONG_LIFE_MS) {
 		slot->pause_ms = 0;
+		thr_slot_spawn(slot);
 		thr_log(THR_LOG_WARNING, "worker %u ended by %s: restarting it", slot->number + 1,
 			how);
-		thr_slot_spawn(slot);
 	} else {
 		pause_before_restart(slot);
 		thr_log(THR_LOG_WARNING,

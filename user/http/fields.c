@@ -42,16 +42,31 @@ static const struct known {
 	[19] = {{"proxy-authorization", THR_FIELD_PROXY_AUTHORIZATION, true}},
 };
 
+/* The same name but for '_' in the place of '-': CGI (RFC 3875, 4.1.18) and what came
+ * after it make one variable of both. */
+static bool is_twin(struct thr_slice name, const char *known)
+{
+	for (size_t i = 0; i < name.length; i++)
+		if ((name.at[i] == '_' ? '-' : name.at[i] | 0x20) != (known[i] | 0x20))
+			return false;
+	return true;
+}
+
 static const struct known *look_up(struct thr_slice name)
 {
 	static const struct known other = {"", THR_FIELD_OTHER, false};
+	static const struct known twin = {"", THR_FIELD_TWIN, false};
 
 	if (!name.length || name.length > NAME_MAX_BYTES)
 		return &other;
-	for (const struct known *known = names[name.length]; known->name; known++)
-		if ((name.at[0] | 0x20) == known->name[0] &&
-		    strncasecmp(name.at, known->name, name.length) == 0)
+	for (const struct known *known = names[name.length]; known->name; known++) {
+		if ((name.at[0] | 0x20) != known->name[0])
+			continue;
+		if (strncasecmp(name.at, known->name, name.length) == 0)
 			return known;
+		if (is_twin(name, known->name))
+			return &twin;
+	}
 	return &other;
 }
 

@@ -10,9 +10,8 @@
 
 #define LENGTH_DIGITS_MAX 19 /* of 2^63 - 1; what has no more fits 64 bits */
 
-/* Fields that Connection may name beside close, keep-alive and upgrade. Each is
- * compared with every field of the head: the bound keeps that below the cost of
- * having read it. Honest clients name one or two. */
+/* Elements of Connection. Each is compared with every field of the head: the bound
+ * keeps that near the cost of having read it. Honest clients write one to three. */
 #define OPTIONS_MAX 32
 
 static int note_length(struct thr_http_head *head, struct thr_slice value)
@@ -80,14 +79,16 @@ static int note_options(struct thr_http_head *head, struct thr_slice list)
 	struct thr_slice option;
 
 	while (thr_http_list_next(&list, &option)) {
+		if (++head->options > OPTIONS_MAX)
+			return -400;
 		if (thr_slice_is_word(option, "close"))
 			head->option_close = true;
 		else if (thr_slice_is_word(option, "keep-alive"))
 			head->option_keep_alive = true;
 		else if (thr_slice_is_word(option, "upgrade"))
 			head->option_upgrade = true;
-		else if (++head->options_other > OPTIONS_MAX)
-			return -400;
+		else
+			head->names_fields = true;
 	}
 	return 0;
 }
@@ -128,9 +129,6 @@ static int note_field(struct thr_http_head *head, const struct thr_http_field *f
 		head->has_upgrade |= field->value.length > 0;
 		head->is_upgrade_to_h2c |= thr_http_list_has(field->value, "h2c");
 		return 0;
-	case THR_FIELD_DATE:
-		head->has_date = true;
-		return 0;
 	default:
 		return 0;
 	}
@@ -170,7 +168,7 @@ int thr_http_read_fields(struct thr_http_cursor *cursor, struct thr_http_head *h
 
 	while ((r = thr_http_next_line(cursor, &line)) > 0) {
 		if (!line.length) {
-			if (head->options_other)
+			if (head->names_fields)
 				mark_options(head);
 			return 1;
 		}

@@ -28,6 +28,7 @@
 /* Fields that the proxy acts on; every other one is THR_FIELD_OTHER. */
 enum thr_http_field_id {
 	THR_FIELD_OTHER,
+	THR_FIELD_TWIN, /* one that CGI takes for a field below, such as X_Forwarded_For */
 	THR_FIELD_HOST,
 	THR_FIELD_CONTENT_LENGTH,
 	THR_FIELD_TRANSFER_ENCODING,
@@ -117,8 +118,7 @@ struct thr_http_response {
 	uint16_t status; /* 100 to 599 */
 	uint8_t minor;
 	bool keep_alive;
-	bool upgrade; /* Connection: upgrade and an Upgrade field */
-	bool has_date;
+	bool upgrade;	 /* Connection: upgrade and an Upgrade field */
 	bool has_length; /* a Content-Length field, also where there is no body */
 	enum thr_http_body body;
 	uint64_t content_length;
@@ -141,7 +141,7 @@ struct thr_http_response {
  * not host [":" port] (host: letters, digits, '-', '.' and '_', or an IPv6 address
  * in brackets; neither may be empty); both Content-Length and Transfer-Encoding;
  * Content-Length that is repeated, empty, signed, a list, with a zero in front, or
- * beyond 2^63 - 1; more than 32 fields named by Connection; a
+ * beyond 2^63 - 1; more than 32 elements in Connection; a
  * Transfer-Encoding that is not exactly "chunked" once (501 when it is a list
  * of known codings that ends in chunked), or in HTTP/1.0; Expect other than
  * 100-continue (417); asterisk-form but for OPTIONS; authority-form but for

@@ -72,12 +72,13 @@ struct thr_http_head {
 	size_t field_max;
 	struct thr_http_field *field;
 	size_t field_count;
-	bool has_host, has_length, has_date;
+	bool has_host, has_length;
 	bool is_chunked;
 	bool expects_continue;
 	bool has_upgrade, is_upgrade_to_h2c;		      /* the Upgrade field */
 	bool option_close, option_keep_alive, option_upgrade; /* of Connection */
-	unsigned int options_other;			      /* which name fields */
+	bool names_fields;				      /* Connection does */
+	unsigned int options;				      /* elements of it */
 	uint64_t content_length;
 	struct thr_slice host;
 };

@@ -53,7 +53,6 @@ static int conclude(struct thr_http_response *response, const struct thr_http_he
 	response->body = find_body(response, head, method);
 	response->has_length = head->has_length;
 	response->content_length = head->content_length;
-	response->has_date = head->has_date;
 	response->upgrade = thr_http_upgrades(head);
 	response->keep_alive = thr_http_keeps_alive(head) && response->body != THR_BODY_CLOSE;
 	response->field_count = head->field_count;

@@ -1,26 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A request on its way to a target, and the response on its way back.
+ * A request on its way to a target, and the response on its way back: the order of its
+ * steps, and its beginning and end.
  *
- *   choose a target -> its addresses -> connect or reuse -> send -> response
- *         ^                                                   |
- *         `----------- the try failed, and may be repeated ---'
- *
- * A try is repeated on another target only where that can do no harm: nothing
- * came back, nothing of the request is lost to us, and either nothing was sent or
- * the method is idempotent (RFC 9110, 9.2.2). A kept-alive connection that the
- * target closed at the same moment is nobody's fault: the same target is tried
- * again, once, on a new connection.
+ *   begin -> attempt.c: a target, a connection -> relay.c: the request
+ *     -> reply.c: the head of the answer -> relay.c: its body -> end
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "proxy/internal.h"
 
 #define SPARE_MAX 1024 /* exchanges that are kept for others */
 #define SPARE_ROOM 4096
-#define RESOLVE_RETRY_MS 1000	 /* after a name had no address */
 #define REQUEST_ROOM_MAX 262144	 /* of a head that is sent to a target */
 #define BODY_WITH_HEAD_MAX 16384 /* of a body that is kept and sent with it */
 
@@ -75,6 +67,13 @@ static void release(struct thr_deferred *deferred)
 	generation_put(generation);
 }
 
+bool exchange_is_delivered(const struct exchange *exchange)
+{
+	return exchange->body.done && !exchange->send_failed &&
+	       exchange->request_sent == thr_buffer_length(&exchange->request) &&
+	       !thr_buffer_length(&exchange->pending);
+}
+
 static void log_exchange(struct exchange *exchange)
 {
 	struct session *session = exchange->session;
@@ -100,8 +99,7 @@ static void log_exchange(struct exchange *exchange)
 	proxy_log_access(proxy, &access);
 }
 
-/* The upstream is the exchange's no longer. */
-static void let_go(struct exchange *exchange, bool reusable)
+void exchange_let_go(struct exchange *exchange, bool reusable)
 {
 	struct upstream *upstream = exchange->upstream;
 
@@ -128,8 +126,11 @@ void exchange_finish(struct exchange *exchange)
 		return;
 	exchange->ended = true;
 	session->exchange = NULL;
-	let_go(exchange,
-	       exchange->answer_complete && exchange->upstream_keep_alive && exchange->body.done);
+	if (exchange->has_target && !exchange->upstream_ns)
+		exchange->upstream_ns =
+			thr_loop_now_ns(session->proxy->parts.loop) - exchange->upstream_begin_ns;
+	exchange_let_go(exchange, exchange->answer_complete && exchange->upstream_keep_alive &&
+					  exchange_is_delivered(exchange));
 	log_exchange(exchange);
 	thr_loop_defer(session->proxy->parts.loop, &exchange->deferred);
 }
@@ -138,7 +139,7 @@ static void finish_with(struct exchange *exchange, bool keep_alive)
 {
 	struct session *session = exchange->session;
 
-	if (!exchange->body.done)
+	if (!exchange->body.done || exchange->keep_alive != keep_alive)
 		session->linger = true;
 	exchange_finish(exchange);
 	session_next(session, keep_alive);
@@ -177,378 +178,11 @@ void exchange_answer(struct exchange *exchange, unsigned int status, const char 
 		finish_with(exchange, answer.keep_alive);
 }
 
-/* --- a try failed ------------------------------------------------------------------ */
-
-static bool may_repeat(const struct exchange *exchange)
-{
-	bool harmless = !exchange->request_sent || thr_http_is_idempotent(exchange->method);
-
-	return !exchange->head_sent && !exchange->interim_sent && exchange->replayable && harmless;
-}
-
-/* Note down that the target is at fault. */
-static void blame(struct exchange *exchange, const char *detail)
-{
-	const struct generation *generation = exchange->generation;
-	uint64_t now_ms = thr_loop_now_ms(exchange->session->proxy->parts.loop);
-
-	if (exchange->has_target && thr_target_failed(generation->targets, exchange->target,
-						      &generation->config->upstream, now_ms))
-		thr_log(THR_LOG_WARNING, "target %s of route %s is set aside: %s",
-			generation->target[exchange->target].endpoint->name,
-			exchange->route->config->path, detail);
-}
-
-void exchange_fail(struct exchange *exchange, unsigned int status, const char *detail)
-{
-	const struct thr_upstream_config *rules = &exchange->generation->config->upstream;
-	struct thr_proxy *proxy = exchange->session->proxy;
-	const struct upstream *upstream = exchange->upstream;
-	bool stale = upstream && upstream->reused && !exchange->answered;
-	bool again = may_repeat(exchange);
-
-	exchange->failed_status = status;
-	exchange->failed_detail = detail;
-	exchange->upstream_ns = thr_loop_now_ns(proxy->parts.loop) - exchange->upstream_begin_ns;
-	if (stale) {
-		exchange->fresh_only = true;
-		exchange->tried_count -= again;
-	} else {
-		blame(exchange, detail);
-		again = again && exchange->tried_count <= rules->retries &&
-			exchange->tried_count < THR_TRIED_MAX &&
-			exchange->tried_count < exchange->route->picker.count;
-	}
-	let_go(exchange, false);
-	if (!again) {
-		exchange_answer(exchange, status, detail);
-		return;
-	}
-	proxy->parts.counts->retries++;
-	exchange->request_sent = 0;
-	exchange->send_failed = false;
-	exchange->keep_target = stale;
-}
-
-void exchange_timed_out(struct exchange *exchange)
-{
-	struct session *session = exchange->session;
-
-	if (!exchange->upstream->connected)
-		exchange_fail(exchange, 504, "The target could not be reached in time.");
-	else {
-		/* Whoever waited this long is not made to wait for another target. */
-		exchange->replayable = false;
-		exchange_fail(exchange, 504, "The target did not answer in time.");
-	}
-	session_pump(session);
-}
+/* --- the client's time --- */
 
 void exchange_client_timed_out(struct exchange *exchange)
 {
 	exchange_answer(exchange, 408, "The request's body did not come in time.");
-}
-
-/* --- choosing and connecting ------------------------------------------------------- */
-
-/* Returns whether there is a target; else the exchange has been answered. */
-static bool choose_target(struct exchange *exchange)
-{
-	struct thr_proxy *proxy = exchange->session->proxy;
-	struct generation *generation = exchange->generation;
-	const struct thr_pick pick = {
-		.client = exchange->client_hash,
-		.now_ms = thr_loop_now_ms(proxy->parts.loop),
-		.tried = exchange->tried,
-		.tried_count = exchange->tried_count,
-	};
-	/* Picks advance the route's turn, which is the generation's to change. */
-	struct thr_picker *picker =
-		&generation->routes[exchange->route - generation->routes].picker;
-	size_t target = exchange->keep_target ? exchange->target
-					      : thr_pick(picker, generation->targets, &pick);
-
-	exchange->keep_target = false;
-	if (target == THR_PICK_NONE) {
-		if (exchange->tried_count)
-			exchange_answer(exchange, exchange->failed_status, exchange->failed_detail);
-		else
-			exchange_answer(exchange, 503, "No target of this route is available.");
-		return false;
-	}
-	exchange->target = target;
-	exchange->has_target = true;
-	exchange->tried[exchange->tried_count++] = target;
-	exchange->addresses_left = ADDRESSES_MAX;
-	exchange->upstream_begin_ns = thr_loop_now_ns(proxy->parts.loop);
-	thr_target_begin(generation->targets, target, proxy->parts.worker);
-	return true;
-}
-
-static void on_resolved(void *context, const struct thr_address *address, size_t count,
-			uint32_t ttl_s)
-{
-	struct endpoint *endpoint = context;
-	uint64_t now_ms = thr_loop_now_ms(endpoint->proxy->parts.loop);
-	struct list waiting;
-
-	/* A name that has no address now keeps those that it had. */
-	endpoint->expires_ms = now_ms + (count ? ttl_s * 1000ULL : RESOLVE_RETRY_MS);
-	if (count) {
-		endpoint->address_count = count < ADDRESSES_MAX ? count : ADDRESSES_MAX;
-		for (size_t i = 0; i < endpoint->address_count; i++) {
-			endpoint->address[i] = address[i];
-			endpoint->address[i].port = endpoint->port;
-		}
-	}
-	endpoint->resolving = false;
-
-	list_init(&waiting);
-	while (!list_is_empty(&endpoint->waiting)) {
-		struct list *item = endpoint->waiting.next;
-
-		list_remove(item);
-		list_add_last(&waiting, item);
-	}
-	while (!list_is_empty(&waiting)) {
-		struct exchange *exchange = CONTAINER(waiting.next, struct exchange, item);
-
-		list_remove(&exchange->item);
-		if (!endpoint->address_count)
-			exchange_fail(exchange, 502, "The target's name has no address.");
-		thr_loop_defer(endpoint->proxy->parts.loop, &exchange->session->again);
-	}
-	endpoint_put(endpoint);
-}
-
-void endpoint_refresh(struct endpoint *endpoint)
-{
-	if (endpoint->is_literal || endpoint->resolving ||
-	    thr_loop_now_ms(endpoint->proxy->parts.loop) < endpoint->expires_ms)
-		return;
-	endpoint->resolving = true;
-	endpoint->references++;
-	resolver_find(endpoint->proxy->resolver, endpoint->host, on_resolved, endpoint);
-}
-
-/* Get a connection to the chosen target, or begin to. Returns whether there is one;
- * else it waits for addresses, or failed. */
-static bool get_upstream(struct exchange *exchange)
-{
-	struct endpoint *endpoint = exchange->generation->target[exchange->target].endpoint;
-	const struct thr_upstream_config *rules = &exchange->generation->config->upstream;
-	struct upstream *upstream = NULL;
-	int r = -EADDRNOTAVAIL;
-
-	if (!exchange->fresh_only)
-		upstream = upstream_reuse(endpoint, !thr_http_is_idempotent(exchange->method));
-	if (!upstream) {
-		endpoint_refresh(endpoint);
-		if (!endpoint->address_count && endpoint->resolving) {
-			list_add_last(&endpoint->waiting, &exchange->item);
-			return false;
-		}
-		if (exchange->addresses_left > endpoint->address_count)
-			exchange->addresses_left = (unsigned int)endpoint->address_count;
-		while (!upstream && exchange->addresses_left) {
-			exchange->addresses_left--;
-			r = upstream_open(endpoint, &upstream);
-		}
-	}
-	if (!upstream) {
-		exchange_fail(exchange, 502,
-			      r == -EADDRNOTAVAIL && !endpoint->address_count
-				      ? "The target's name has no address."
-				      : "The target could not be reached.");
-		return false;
-	}
-	upstream->exchange = exchange;
-	exchange->upstream = upstream;
-	exchange->answered = false;
-	upstream_wait(upstream,
-		      upstream->connected ? rules->response_timeout_ms : rules->connect_timeout_ms);
-	return true;
-}
-
-/* See how connecting went. Returns whether anything changed. */
-static bool finish_connecting(struct exchange *exchange)
-{
-	struct upstream *upstream = exchange->upstream;
-	socklen_t size = sizeof(int);
-	int error = 0;
-
-	if (!upstream->writable)
-		return false;
-	if (getsockopt(upstream->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error) {
-		if (!exchange->addresses_left) {
-			exchange_fail(exchange, 502, "The target could not be reached.");
-			return true;
-		}
-		/* The name has further addresses: the same try goes on with the next. */
-		exchange->upstream = NULL;
-		upstream_close(upstream);
-		get_upstream(exchange);
-		return true;
-	}
-	upstream->connected = true;
-	upstream_wait(upstream, exchange->generation->config->upstream.response_timeout_ms);
-	return true;
-}
-
-/* --- the response's head ----------------------------------------------------------- */
-
-/* Whether a body without a length is coming. */
-static bool is_open_ended(const struct thr_http_response *response)
-{
-	return response->body == THR_BODY_CHUNKED || response->body == THR_BODY_CLOSE;
-}
-
-static int write_head(struct exchange *exchange, const struct thr_http_response *response,
-		      struct thr_slice *ret_head)
-{
-	struct thr_proxy *proxy = exchange->session->proxy;
-	char fields[THR_LIMIT_FIELDS_MAX];
-	struct thr_reply reply = {
-		.client_minor = exchange->minor,
-		.chunked = is_open_ended(response) && exchange->minor,
-		.keep_alive = exchange->keep_alive && exchange->body.done && !proxy->draining &&
-			      (!is_open_ended(response) || exchange->minor),
-		.date = proxy_date(proxy),
-	};
-
-	if (exchange->limited && (response->status >= 200 || response->status == 101)) {
-		reply.limits.at = fields;
-		reply.limits.length =
-			thr_http_limit_fields(exchange->policy, &exchange->standing, fields);
-	}
-	ret_head->at = proxy->head;
-	ret_head->length = thr_head_response(proxy->head, sizeof(proxy->head), response, &reply);
-	if (!ret_head->length)
-		return -EMSGSIZE;
-	exchange->reply_keep_alive = reply.keep_alive;
-	return 0;
-}
-
-/* A final response, or a switch of protocols: `rest` follows its head. */
-static void begin_answer(struct exchange *exchange, const struct thr_http_response *response,
-			 char *rest, size_t length)
-{
-	struct session *session = exchange->session;
-	struct thr_targets *targets = exchange->generation->targets;
-	struct thr_slice head;
-
-	if (write_head(exchange, response, &head) < 0) {
-		exchange_fail(exchange, 502, "The target's answer is too large.");
-		return;
-	}
-	if (thr_target_succeeded(targets, exchange->target))
-		thr_log(THR_LOG_INFO, "target %s of route %s answers again",
-			exchange->upstream->endpoint->name, exchange->route->config->path);
-	thr_body_begin(&exchange->answer, response->body, response->content_length,
-		       is_open_ended(response) && exchange->minor);
-	exchange->head_sent = true;
-	exchange->status = response->status;
-	exchange->upstream_keep_alive = response->keep_alive;
-	exchange->upstream_ns =
-		thr_loop_now_ns(session->proxy->parts.loop) - exchange->upstream_begin_ns;
-	if (response->status == 101) {
-		exchange->tunnel = true;
-		upstream_wait(exchange->upstream, 0);
-		if (thr_buffer_append(&exchange->pending, thr_buffer_bytes(&session->in),
-				      thr_buffer_length(&session->in)) < 0) {
-			session_abort(session);
-			return;
-		}
-		thr_buffer_clear(&session->in);
-	}
-	if (relay_body_down(exchange, head, rest, length) < 0)
-		session_abort(session);
-}
-
-/* Pass a 1xx on. Returns 0 or a negative errno. */
-static int pass_interim(struct exchange *exchange, const struct thr_http_response *response)
-{
-	struct thr_slice head;
-
-	if (!exchange->minor)
-		return 0; /* an HTTP/1.0 client knows none (RFC 9110, 15.2) */
-	if (write_head(exchange, response, &head) < 0)
-		return -EMSGSIZE;
-	exchange->interim_sent = true;
-	return session_send(exchange->session,
-			    &(struct iovec){(void *)(uintptr_t)head.at, head.length}, 1);
-}
-
-/* Use what there is of a response's head. Returns the bytes used. */
-static size_t use_head(struct exchange *exchange, char *at, size_t length)
-{
-	struct thr_http_response *response = &exchange->session->proxy->response;
-	size_t used = 0;
-
-	for (;;) {
-		int head = thr_http_parse_response(at + used, length - used, exchange->method,
-						   &exchange->generation->limits, response);
-		bool interim = response->status < 200 && response->status != 101;
-
-		if (head == 0)
-			return used;
-		if (head < 0 ||
-		    (response->status == 101 && (!exchange->upgrade || !response->upgrade))) {
-			exchange->replayable = false;
-			exchange_fail(exchange, 502, "The target's answer is not valid HTTP/1.1.");
-			return length;
-		}
-		used += (size_t)head;
-		if (!interim) {
-			begin_answer(exchange, response, at + used, length - used);
-			return length;
-		}
-		if (pass_interim(exchange, response) < 0) {
-			session_abort(exchange->session);
-			return length;
-		}
-	}
-}
-
-static bool receive_head(struct exchange *exchange)
-{
-	struct upstream *upstream = exchange->upstream;
-	struct session *session = exchange->session;
-	char *at = session->proxy->in;
-	ssize_t got;
-	size_t used;
-
-	got = upstream_read(upstream);
-	if (got == -EAGAIN)
-		return false;
-	if (got <= 0) {
-		exchange_fail(exchange, 502, "The target closed the connection without an answer.");
-		return true;
-	}
-	exchange->answered = true;
-	if (thr_buffer_length(&upstream->in)) {
-		struct thr_buffer whole = upstream->in;
-
-		/* Bytes of the head are shown together; what the answer leaves over, a
-		 * part of its trailers, is put into a new `in`. */
-		if (thr_buffer_append(&whole, at, (size_t)got) < 0) {
-			session_abort(session);
-			return true;
-		}
-		upstream->in = (struct thr_buffer){0};
-		used = use_head(exchange, thr_buffer_bytes(&whole), thr_buffer_length(&whole));
-		thr_buffer_consume(&whole, used);
-		if (!upstream->closed && !upstream->in.at)
-			upstream->in = whole;
-		else
-			thr_buffer_clear(&whole);
-		return true;
-	}
-	used = use_head(exchange, at, (size_t)got);
-	if (used < (size_t)got &&
-	    thr_buffer_append(&upstream->in, at + used, (size_t)got - used) < 0)
-		session_abort(session);
-	return true;
 }
 
 /* --- the steps --------------------------------------------------------------------- */
@@ -561,14 +195,33 @@ bool exchange_wants_body(const struct exchange *exchange)
 	       exchange->request_sent == thr_buffer_length(&exchange->request);
 }
 
-/* Wait for the target anew: it took something, or sent a part of its body. Its head has
- * one deadline, whatever comes before it. */
-static void settle(struct exchange *exchange)
+bool exchange_wants_name(const struct exchange *exchange)
 {
-	bool wait = !thr_buffer_length(&exchange->session->out) && !exchange_wants_body(exchange);
+	return !list_is_empty(&exchange->item);
+}
 
-	upstream_wait(exchange->upstream,
-		      wait ? exchange->generation->config->upstream.response_timeout_ms : 0);
+/* The target is waited for when neither the client's body nor its taking of the answer
+ * is. The time begins anew when the target took something or sent a part of its body; its
+ * head has one deadline, whatever comes before it. */
+void exchange_settle(struct exchange *exchange)
+{
+	struct upstream *upstream = exchange->upstream;
+	uint64_t now_ms;
+	bool awaits;
+
+	if (!upstream || !upstream->connected || exchange->tunnel)
+		return;
+	now_ms = thr_loop_now_ms(upstream->endpoint->proxy->parts.loop);
+	awaits = !thr_buffer_length(&exchange->session->out) && !exchange_wants_body(exchange);
+	if (exchange->progressed || exchange->head_sent || !exchange->due_ms)
+		exchange->due_ms =
+			now_ms + exchange->generation->config->upstream.response_timeout_ms;
+	if (!awaits && exchange->awaits)
+		upstream_wait(upstream, 0);
+	else if (awaits && (!exchange->awaits || exchange->progressed))
+		upstream_wait(upstream, exchange->due_ms > now_ms ? exchange->due_ms - now_ms : 1);
+	exchange->awaits = awaits;
+	exchange->progressed = false;
 }
 
 /* The whole answer was written to the client. */
@@ -595,30 +248,22 @@ bool exchange_step(struct exchange *exchange)
 		complete(exchange);
 		return true;
 	}
-	if (!exchange->upstream) {
-		if (!list_is_empty(&exchange->item))
-			return false;
-		if (!exchange->has_target && !choose_target(exchange))
-			return true;
-		if (!get_upstream(exchange))
-			return exchange->ended || !exchange->has_target;
-	}
+	if (!exchange->upstream && !attempt_begin(exchange))
+		return exchange->ended || (!exchange->has_target && !exchange_wants_name(exchange));
 	if (!exchange->upstream->connected)
-		return finish_connecting(exchange);
+		return attempt_connect(exchange);
 
 	sent = relay_request(exchange);
 	if (!exchange->ended && exchange->upstream)
 		sent |= relay_body_up(exchange);
 	if (!exchange->ended && exchange->upstream && exchange->upstream->readable &&
 	    !exchange->answer.done && !thr_buffer_length(&session->out))
-		received = exchange->head_sent ? relay_answer(exchange) : receive_head(exchange);
-	if (!exchange->ended && exchange->upstream && !exchange->tunnel &&
-	    (sent || (received && exchange->head_sent))) {
-		if (is_complete(exchange))
-			complete(exchange);
-		else
-			settle(exchange);
-	}
+		received = exchange->head_sent ? relay_answer(exchange) : reply_receive(exchange);
+	if (exchange->ended)
+		return true;
+	exchange->progressed |= sent || (received && exchange->head_sent);
+	if (received && is_complete(exchange))
+		complete(exchange);
 	return sent || received;
 }
 

@@ -2,7 +2,6 @@
 /* A configuration made ready to serve by; see internal.h. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "proxy/identity.h"
 #include "proxy/internal.h"
@@ -124,14 +123,12 @@ void generation_put(struct generation *generation)
 {
 	struct thr_config *config;
 	struct thr_targets *targets;
-	size_t size;
 
 	if (!generation || --generation->references)
 		return;
 	config = generation->config;
 	targets = generation->targets;
-	size = thr_targets_size(config, generation->proxy->parts.workers);
 	release(generation);
-	munmap(targets, size);
+	thr_targets_free(targets);
 	thr_config_free(config);
 }

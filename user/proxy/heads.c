@@ -32,7 +32,7 @@ _Static_assert(THR_FIELD_IDS <= 32, "a mask holds every id");
 	 BIT(THR_FIELD_TRANSFER_ENCODING) | BIT(THR_FIELD_CONTENT_LENGTH))
 
 #define FORWARDING_FIELDS                                                                          \
-	(BIT(THR_FIELD_X_FORWARDED_FOR) | BIT(THR_FIELD_X_FORWARDED_PROTO) |                       \
+	(BIT(THR_FIELD_TWIN) | BIT(THR_FIELD_X_FORWARDED_FOR) | BIT(THR_FIELD_X_FORWARDED_PROTO) | \
 	 BIT(THR_FIELD_X_FORWARDED_HOST) | BIT(THR_FIELD_FORWARDED) | BIT(THR_FIELD_VIA))
 
 /* Ids of what was passed on or held back are in `seen`. */

@@ -178,14 +178,13 @@ struct generation {
 	struct thr_proxy *proxy;
 	struct thr_config *config;
 	struct thr_targets *targets;
-	size_t targets_size;
 	struct thr_routes *index;
 	struct route *routes;
 	struct target *target; /* by their numbers */
 	uint64_t *weights;
 	size_t target_count;
 	struct limit fallback;
-	struct thr_http_limits limits;
+	struct thr_http_limits limits; /* of requests */
 	struct checks *checks;
 };
 
@@ -244,6 +243,10 @@ struct exchange {
 	struct thr_body body;
 	struct thr_buffer pending; /* what follows `request`, not taken by the target yet */
 	bool send_failed;
+	bool awaits;	 /* the target is to do something, within a time that is running */
+	bool progressed; /* it did: the time begins anew */
+	uint64_t due_ms; /* when it is over */
+	bool late;	 /* its time is over */
 	bool ended;
 	struct thr_deferred deferred;
 
@@ -314,8 +317,37 @@ void exchange_answer(struct exchange *exchange, unsigned int status, const char 
 /* End it and log it; the upstream is parked or closed. Idempotent. */
 void exchange_finish(struct exchange *exchange);
 
+/* Whether it waits for the addresses of its target. */
+bool exchange_wants_name(const struct exchange *exchange);
+
+/* Arm the upstream's timer for what the target is to do next: called at the end of each
+ * pump. */
+void exchange_settle(struct exchange *exchange);
+
 /* Whether more of the request's body is to come from the client, and would be read. */
 bool exchange_wants_body(const struct exchange *exchange);
+
+/* The target has all of the request: what it gets next on this connection is another. */
+bool exchange_is_delivered(const struct exchange *exchange);
+
+/* The upstream, if there is one, is the exchange's no longer. */
+void exchange_let_go(struct exchange *exchange, bool reusable);
+
+/* --- tries: attempt.c ---------------------------------------------------------------- */
+
+/* Choose a target, unless one is chosen, and get a connection, or begin to. Returns whether
+ * there is one; else it waits for addresses, may be tried again, or has ended. */
+bool attempt_begin(struct exchange *exchange);
+
+/* See how connecting went. Returns whether anything changed. */
+bool attempt_connect(struct exchange *exchange);
+
+/* --- the head of the answer: reply.c -------------------------------------------------- */
+
+extern const struct thr_http_limits reply_limits;
+
+/* Returns whether anything came. */
+bool reply_receive(struct exchange *exchange);
 
 /* --- bodies and tunnels: relay.c ------------------------------------------------- */
 
@@ -341,6 +373,7 @@ enum session_state {
 
 enum session_wait {
 	WAIT_NOTHING,
+	WAIT_NAME,
 	WAIT_IDLE,
 	WAIT_HEAD,
 	WAIT_BODY,
@@ -381,9 +414,10 @@ void session_drain(struct session *session);
  * connection is lost. */
 int session_send(struct session *session, const struct iovec *piece, size_t count);
 
-/* Read into the proxy's scratch memory. Returns the bytes, 0 when there are none for
- * now; sets session->eof at the end, and a lost connection counts as one. */
-size_t session_read(struct session *session);
+/* Read at most `most` bytes, up to SCRATCH, into the proxy's scratch memory. Returns the
+ * bytes, 0 when there are none for now; sets session->eof at the end, and a lost connection counts
+ * as one. */
+size_t session_read(struct session *session, size_t most);
 
 /* The exchange has ended; go on with the next request, or close. */
 void session_next(struct session *session, bool keep_alive);

@@ -15,7 +15,8 @@
 
 struct thr_proxy;
 
-/* Counters of a worker, in shared memory: written by it alone, read by all. */
+/* Counters of a worker, in shared memory: written by it alone, read by all. They are
+ * there for metrics to show; the master itself reads open_connections and turn_ms. */
 struct thr_proxy_counts {
 	uint64_t connections;	  /* accepted */
 	uint64_t requests;	  /* whose head was complete and well-formed */
@@ -25,6 +26,7 @@ struct thr_proxy_counts {
 	uint64_t upstream_errors; /* 502, 503, 504 */
 	uint64_t retries;
 	uint64_t open_connections; /* now */
+	uint64_t turn_ms; /* when the loop last turned, monotonic: at least once a second */
 } __attribute__((aligned(128)));
 
 struct thr_proxy_parts {
@@ -40,10 +42,10 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 		  struct thr_error *error);
 
 /*
- * Serve by `config` and `targets` (mapped, of that configuration) from the next
+ * Serve by `config` and `targets` (of that configuration) from the next
  * request on; requests in flight end by what they began with. On success the
- * proxy owns `config`, and unmaps `targets` when nothing uses them any more; on
- * failure nothing changed.
+ * proxy owns `config` and `targets`, and frees them when nothing uses them any more;
+ * on failure nothing changed.
  */
 int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
 			struct thr_targets *targets, struct thr_error *error);

@@ -9,10 +9,11 @@
 
 #include "proxy/internal.h"
 
-static struct thr_trailers trailers_of(const struct exchange *exchange)
+static struct thr_trailers trailers_of(const struct exchange *exchange,
+				       const struct thr_http_limits *limits)
 {
 	return (struct thr_trailers){
-		.limits = exchange->generation->limits,
+		.limits = *limits,
 		.room = exchange->session->proxy->trailers,
 	};
 }
@@ -78,7 +79,7 @@ bool relay_request(struct exchange *exchange)
  * -EFBIG beyond the limit. */
 static ssize_t frame_up(struct exchange *exchange, char *at, size_t length)
 {
-	const struct thr_trailers trailers = trailers_of(exchange);
+	const struct thr_trailers trailers = trailers_of(exchange, &exchange->generation->limits);
 	uint64_t most = exchange->generation->config->server.max_body_bytes;
 	struct thr_framed framed;
 
@@ -118,7 +119,7 @@ bool relay_body_up(struct exchange *exchange)
 	if (!kept || !session->in_is_new) {
 		if (!session->readable)
 			return false;
-		length = session_read(session);
+		length = session_read(session, SCRATCH);
 		if (!length && session->eof)
 			session_close(session); /* the client gave up in the middle */
 		if (!length)
@@ -147,7 +148,7 @@ bool relay_body_up(struct exchange *exchange)
 
 int relay_body_down(struct exchange *exchange, struct thr_slice head, char *at, size_t length)
 {
-	const struct thr_trailers trailers = trailers_of(exchange);
+	const struct thr_trailers trailers = trailers_of(exchange, &reply_limits);
 	struct upstream *upstream = exchange->upstream;
 	struct iovec piece[1 + THR_FRAMED_PIECES] = {{(void *)(uintptr_t)head.at, head.length}};
 	struct thr_framed framed = {0};
@@ -221,7 +222,7 @@ static bool tunnel_up(struct exchange *exchange)
 
 	if (thr_buffer_length(&exchange->pending) || session->eof || !session->readable)
 		return false;
-	got = session_read(session);
+	got = session_read(session, SCRATCH);
 	if (got && send_up(exchange, &(struct iovec){session->proxy->in, got}, 1) < 0)
 		session_abort(session);
 	return got || session->eof;

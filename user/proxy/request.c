@@ -142,7 +142,7 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 		told.verdict =
 			admitted->standing.allowed ? THR_VERDICT_ALLOWED : THR_VERDICT_LIMITED;
 	}
-	session->linger = session->linger || !stays;
+	session->linger = session->linger || !stays || request->keep_alive != answer.keep_alive;
 	session_answer(session, &answer);
 	tell(session, &told);
 	session_next(session, answer.keep_alive);

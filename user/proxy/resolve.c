@@ -12,8 +12,8 @@
 
 #define QUERY_TIMEOUT_MS 2000
 #define QUERY_TRIES 2
-#define TTL_LEAST_S 5  /* so that a TTL of 0 does not mean a query a request */
-#define TTL_MOST_S 300 /* so that a change in /etc/hosts is seen */
+#define TTL_LEAST_S 5  /* a TTL of 0, as what /etc/hosts says has, is no query a request */
+#define TTL_MOST_S 300 /* an address that moved is noticed, whatever its TTL was */
 #define SOCKETS_MAX 16
 
 struct lookup_socket {
@@ -105,7 +105,6 @@ static void on_result(void *context, int status, int timeouts, struct ares_addri
 		     node && count < ADDRESSES_MAX; node = node->ai_next) {
 			thr_address_from_sockaddr(node->ai_addr, &address[count]);
 			address[count++].port = 0;
-			/* What /etc/hosts says has a TTL of 0, and may change any time. */
 			if (node->ai_ttl >= 0 && (uint32_t)node->ai_ttl < ttl_s)
 				ttl_s = (uint32_t)node->ai_ttl;
 		}

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/socket.h"
 #include "proxy/internal.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/request.h"
@@ -39,7 +40,7 @@ static ssize_t send_pieces(int fd, const struct iovec *piece, size_t count)
 		memcpy(whole + length, piece[i].iov_base, piece[i].iov_len);
 		length += piece[i].iov_len;
 	}
-	return send(fd, whole, length, MSG_NOSIGNAL);
+	return thr_send(fd, whole, length);
 }
 
 int session_send(struct session *session, const struct iovec *piece, size_t count)
@@ -95,9 +96,9 @@ void session_answer(struct session *session, const struct thr_answer *answer)
 
 /* --- input ------------------------------------------------------------------------- */
 
-size_t session_read(struct session *session)
+size_t session_read(struct session *session, size_t most)
 {
-	ssize_t got = recv(session->io.fd, session->proxy->in, SCRATCH, 0);
+	ssize_t got = thr_recv(session->io.fd, session->proxy->in, most);
 
 	if (got < 0 && errno == EINTR)
 		return 0;
@@ -111,14 +112,15 @@ size_t session_read(struct session *session)
 		return 0;
 	}
 	/* A short read has emptied the socket, but for an end that follows it. */
-	if (got < SCRATCH && !session->peer_closed)
+	if ((size_t)got < most && !session->peer_closed)
 		session->readable = false;
 	session->moved = true;
 	return (size_t)got;
 }
 
 /* Read what came and show all that is not used yet: the scratch memory when nothing
- * was kept, else `in`. Returns the bytes; 0: none, or none that are new. */
+ * was kept, else `in`. No more is read than a head may have: what follows one waits in
+ * the kernel. Returns the bytes; 0: none, or none that are new. */
 static size_t gather(struct session *session, char **ret_at)
 {
 	size_t got;
@@ -130,7 +132,7 @@ static size_t gather(struct session *session, char **ret_at)
 	}
 	if (!session->readable)
 		return 0;
-	got = session_read(session);
+	got = session_read(session, session->proxy->generation->limits.head_bytes);
 	*ret_at = session->proxy->in;
 	if (!got || !thr_buffer_length(&session->in))
 		return got;
@@ -151,7 +153,7 @@ static bool says_more(const struct session *session, const char *at, size_t leng
 
 	return memchr(at + known, '\n', length - known) ||
 	       (known <= limits->line_bytes && length > limits->line_bytes) ||
-	       (known <= limits->head_bytes && length > limits->head_bytes);
+	       length > limits->head_bytes;
 }
 
 /* Keep what gather() showed but for the first `used` bytes. */
@@ -223,7 +225,7 @@ static bool read_on(struct session *session)
 
 	if (!session->readable || thr_buffer_length(&session->out))
 		return false;
-	got = session_read(session);
+	got = session_read(session, SCRATCH);
 	if (!got && session->eof)
 		session_close(session);
 	return got || session->state == SESSION_CLOSED;
@@ -277,6 +279,8 @@ static enum session_wait wait_of(const struct session *session)
 		return WAIT_LINGER;
 	if (session->state == SESSION_BUSY && session->exchange->tunnel)
 		return WAIT_TUNNEL;
+	if (session->state == SESSION_BUSY && exchange_wants_name(session->exchange))
+		return WAIT_NAME;
 	if (session->state == SESSION_BUSY)
 		return exchange_wants_body(session->exchange) ? WAIT_BODY : WAIT_NOTHING;
 	if (!session->used || session->discard || thr_buffer_length(&session->in))
@@ -286,7 +290,8 @@ static enum session_wait wait_of(const struct session *session)
 
 static uint64_t wait_ms(const struct session *session, enum session_wait wait)
 {
-	const struct thr_server_config *server = &session->proxy->generation->config->server;
+	const struct thr_config *config = session->proxy->generation->config;
+	const struct thr_server_config *server = &config->server;
 
 	switch (wait) {
 	case WAIT_IDLE:
@@ -296,6 +301,8 @@ static uint64_t wait_ms(const struct session *session, enum session_wait wait)
 	case WAIT_BODY:
 	case WAIT_SEND:
 		return server->body_timeout_ms;
+	case WAIT_NAME:
+		return config->upstream.connect_timeout_ms;
 	case WAIT_LINGER:
 		return LINGER_MS;
 	case WAIT_TUNNEL:
@@ -337,6 +344,8 @@ void session_pump(struct session *session)
 		rounds--;
 	if (session->state == SESSION_CLOSED)
 		return;
+	if (session->state == SESSION_BUSY)
+		exchange_settle(session->exchange);
 	if (!rounds)
 		thr_loop_defer(session->proxy->parts.loop, &session->again);
 	settle(session);
@@ -405,6 +414,9 @@ static void on_timer(struct thr_timer *timer)
 		break;
 	case WAIT_BODY:
 		exchange_client_timed_out(session->exchange);
+		break;
+	case WAIT_NAME:
+		exchange_timed_out(session->exchange);
 		break;
 	case WAIT_SEND:
 		session_abort(session);

@@ -2,7 +2,7 @@
 /*
  * What is known of targets, in one block of shared memory; see target.h.
  *
- *   header | target 0 | target 1 | ...       a cache line each: read for every
+ *   target 0 | target 1 | ...                a cache line each: read for every
  *                                            pick, written when something changes
  *   requests of worker 0 with target 0, 1, ...   rows of their own: written for
  *   requests of worker 1 with target 0, 1, ...   every request, by one worker only
@@ -13,12 +13,16 @@
  * Every field stands for itself, and no decision needs two of them to agree:
  * atomics are relaxed. What a race can cost is one request more or less to a
  * target that just changed.
+ *
+ * The block holds numbers only. Whatever leads to an address or bounds a loop is in
+ * the handle, which each process has for itself.
  */
 #include "proxy/target.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/cleanup.h"
 #include "proxy/route.h"
@@ -38,16 +42,19 @@ struct target {
 	uint64_t aside_until_ms; /* 0: not set aside after failures */
 	uint64_t next_check_ms;
 	uint32_t failures; /* of requests, in a row */
-	uint32_t contrary; /* checks in a row that say other than is_down */
-	bool is_down;	   /* by checks */
-	bool is_only;	   /* of its route; never changes */
+	uint32_t contrary; /* checks in a row that say other than down */
+	uint32_t down;	   /* 1: by checks; a number, since any may be found there */
 } __attribute__((aligned(LINE_BYTES)));
 
 struct thr_targets {
+	struct target *target; /* the block */
+	char *rows;	       /* in it */
+	size_t size;	       /* of it */
+	size_t row_bytes;
 	size_t count;
 	unsigned int workers;
 	uint64_t trial_ms; /* between two requests that try a target that is set aside */
-	struct target target[];
+	bool is_only[];	   /* each: of its route */
 };
 
 static size_t round_up(size_t bytes, size_t unit)
@@ -67,7 +74,7 @@ static size_t count_targets(const struct thr_config *config)
 /* Where worker 0's row begins, from the start of the block. */
 static size_t rows_at(size_t count)
 {
-	return round_up(sizeof(struct thr_targets) + count * sizeof(struct target), ROW_BYTES);
+	return round_up(count * sizeof(struct target), ROW_BYTES);
 }
 
 static size_t row_bytes(size_t count)
@@ -79,20 +86,36 @@ size_t thr_targets_size(const struct thr_config *config, unsigned int workers)
 {
 	size_t count = count_targets(config);
 
-	return rows_at(count) + workers * row_bytes(count);
+	return round_up(rows_at(count) + workers * row_bytes(count) + 1, ROW_BYTES);
 }
 
-void thr_targets_init(struct thr_targets *targets, const struct thr_config *config,
-		      unsigned int workers)
+struct thr_targets *thr_targets_new(void *block, const struct thr_config *config,
+				    unsigned int workers)
 {
-	struct target *target = targets->target;
+	size_t count = count_targets(config), at = 0;
+	struct thr_targets *targets = calloc(1, sizeof(*targets) + count * sizeof(bool));
 
-	targets->count = count_targets(config);
+	if (!targets)
+		return NULL;
+	targets->target = block;
+	targets->rows = (char *)block + rows_at(count);
+	targets->size = thr_targets_size(config, workers);
+	targets->row_bytes = row_bytes(count);
+	targets->count = count;
 	targets->workers = workers;
 	targets->trial_ms = config->upstream.fail_timeout_ms;
 	for (size_t i = 0; i < config->route_count; i++)
-		for (size_t j = 0; j < config->routes[i].target_count; j++, target++)
-			target->is_only = config->routes[i].target_count == 1;
+		for (size_t j = 0; j < config->routes[i].target_count; j++, at++)
+			targets->is_only[at] = config->routes[i].target_count == 1;
+	return targets;
+}
+
+void thr_targets_free(struct thr_targets *targets)
+{
+	if (!targets)
+		return;
+	munmap(targets->target, targets->size);
+	free(targets);
 }
 
 /* --- from one configuration to the next --- */
@@ -103,21 +126,23 @@ struct known_route {
 	struct target *target;
 };
 
-static void inherit_target(struct target *to, const struct target *from, bool both_check)
+static void inherit_target(struct target *to, const struct target *from, bool is_only,
+			   bool both_check)
 {
-	if (!to->is_only) {
+	if (!is_only) {
 		STORE(to->failures, LOAD(from->failures));
 		STORE(to->aside_until_ms, LOAD(from->aside_until_ms));
 	}
 	if (both_check) {
 		STORE(to->contrary, LOAD(from->contrary));
-		STORE(to->is_down, LOAD(from->is_down));
+		STORE(to->down, LOAD(from->down));
 	}
 }
 
 static void inherit_route(const struct known_route *to, const struct known_route *from)
 {
 	bool both_check = to->config->health.path && from->config->health.path;
+	bool is_only = to->config->target_count == 1;
 
 	for (size_t i = 0; i < to->config->target_count; i++) {
 		const struct thr_target *wanted = &to->config->targets[i];
@@ -127,7 +152,7 @@ static void inherit_route(const struct known_route *to, const struct known_route
 
 			if (known->port != wanted->port || strcmp(known->host, wanted->host) != 0)
 				continue;
-			inherit_target(&to->target[i], &from->target[j], both_check);
+			inherit_target(&to->target[i], &from->target[j], is_only, both_check);
 			break;
 		}
 	}
@@ -162,7 +187,7 @@ void thr_targets_inherit(struct thr_targets *targets, const struct thr_config *c
 		if (found >= 0 && strcmp(old_config->routes[found].path, route->path) == 0) {
 			struct known_route to = {route, target};
 			struct known_route from = {&old_config->routes[found],
-						   (struct target *)old->target + old_first[found]};
+						   old->target + old_first[found]};
 
 			inherit_route(&to, &from);
 		}
@@ -177,7 +202,7 @@ bool thr_target_is_available(const struct thr_targets *targets, size_t target, u
 {
 	const struct target *known = &targets->target[target];
 
-	return !LOAD(known->is_down) && LOAD(known->aside_until_ms) <= now_ms;
+	return !LOAD(known->down) && LOAD(known->aside_until_ms) <= now_ms;
 }
 
 bool thr_target_try(struct thr_targets *targets, size_t target, uint64_t now_ms)
@@ -196,7 +221,7 @@ bool thr_target_failed(struct thr_targets *targets, size_t target,
 {
 	struct target *known = &targets->target[target];
 
-	if (known->is_only || !rules->max_failures)
+	if (targets->is_only[target] || !rules->max_failures)
 		return false;
 	if (INCREMENT(known->failures) < rules->max_failures)
 		return false;
@@ -222,14 +247,14 @@ bool thr_target_checked(struct thr_targets *targets, size_t target,
 	struct target *known = &targets->target[target];
 	uint32_t needed = passed ? rules->healthy : rules->unhealthy;
 
-	if (passed != LOAD(known->is_down)) {
+	if (!passed != !LOAD(known->down)) {
 		STORE(known->contrary, 0);
 		return false;
 	}
 	if (INCREMENT(known->contrary) < needed)
 		return false;
 	STORE(known->contrary, 0);
-	return EXCHANGE(known->is_down, !passed) == passed;
+	return !EXCHANGE(known->down, !passed) == !passed;
 }
 
 bool thr_target_check_is_due(struct thr_targets *targets, size_t target,
@@ -248,10 +273,8 @@ bool thr_target_check_is_due(struct thr_targets *targets, size_t target,
  * a load and a store do, without a locked instruction. */
 static uint32_t *in_flight(const struct thr_targets *targets, size_t target, unsigned int worker)
 {
-	char *rows = (char *)targets + rows_at(targets->count);
-
 	assert(target < targets->count && worker < targets->workers);
-	return (uint32_t *)(rows + worker * row_bytes(targets->count)) + target;
+	return (uint32_t *)(targets->rows + worker * targets->row_bytes) + target;
 }
 
 void thr_target_begin(struct thr_targets *targets, size_t target, unsigned int worker)
@@ -261,12 +284,14 @@ void thr_target_begin(struct thr_targets *targets, size_t target, unsigned int w
 	STORE(*count, LOAD(*count) + 1);
 }
 
+/* A number that another process has spoilt must not end this one. */
 void thr_target_end(struct thr_targets *targets, size_t target, unsigned int worker)
 {
 	uint32_t *count = in_flight(targets, target, worker);
+	uint32_t now = LOAD(*count);
 
-	assert(LOAD(*count) > 0);
-	STORE(*count, LOAD(*count) - 1);
+	if (now)
+		STORE(*count, now - 1);
 }
 
 uint32_t thr_target_busy(const struct thr_targets *targets, size_t target)

@@ -6,6 +6,11 @@
  * changed with atomics only; a worker that died is forgotten by zeroing its
  * column.
  *
+ * A worker may be in a stranger's hands, and what it writes there is read by the
+ * others and by the master. So the block has numbers only, any of which any
+ * process may find changed to any other: requests go to the wrong target then, and
+ * no process does worse. `struct thr_targets` is a process's own handle of it.
+ *
  * Targets are numbered over all routes, in the order of the configuration.
  */
 #ifndef THR_TARGET_H
@@ -22,9 +27,13 @@ struct thr_targets;
 /* Bytes of the block for a configuration. */
 size_t thr_targets_size(const struct thr_config *config, unsigned int workers);
 
-/* Set up a zeroed block of that size, aligned as mmap() does. */
-void thr_targets_init(struct thr_targets *targets, const struct thr_config *config,
-		      unsigned int workers);
+/* A handle of a block of that size, mapped shared and writable, and zeroed when it was
+ * made. The handle owns the mapping. NULL: out of memory, and it does not. */
+struct thr_targets *thr_targets_new(void *block, const struct thr_config *config,
+				    unsigned int workers);
+
+/* Unmaps the block in this process. NULL-safe. */
+void thr_targets_free(struct thr_targets *targets);
 
 /* Take over what `old` knows of targets with the same route path, host and port;
  * what an active check found only where both check. Without memory for it, nothing

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/socket.h"
 #include "proxy/internal.h"
 
 /* --- endpoints --------------------------------------------------------------------- */
@@ -242,11 +243,14 @@ void upstream_park(struct upstream *upstream)
 	struct endpoint *endpoint = upstream->endpoint;
 	const struct thr_upstream_config *rules = &endpoint->proxy->generation->config->upstream;
 
+	/* What came behind the answer was not read: its event will not come again. */
 	if (endpoint->idle_count >= rules->keepalive || endpoint->proxy->draining ||
-	    upstream->peer_closed || thr_buffer_length(&upstream->in)) {
+	    upstream->peer_closed || thr_buffer_length(&upstream->in) ||
+	    (upstream->readable && !is_quiet(upstream))) {
 		upstream_close(upstream);
 		return;
 	}
+	upstream->readable = false;
 	upstream->exchange = NULL;
 	list_add_last(&endpoint->idle, &upstream->item);
 	endpoint->idle_count++;
@@ -255,7 +259,7 @@ void upstream_park(struct upstream *upstream)
 
 ssize_t upstream_read(struct upstream *upstream)
 {
-	ssize_t got = recv(upstream->io.fd, upstream->endpoint->proxy->in, SCRATCH, 0);
+	ssize_t got = thr_recv(upstream->io.fd, upstream->endpoint->proxy->in, SCRATCH);
 
 	if (got < 0 && errno == EINTR)
 		return -EAGAIN;
@@ -272,7 +276,7 @@ ssize_t upstream_write(struct upstream *upstream, const struct iovec *piece, siz
 
 	if (!upstream->writable)
 		return -EAGAIN;
-	sent = count == 1 ? send(upstream->io.fd, piece->iov_base, piece->iov_len, MSG_NOSIGNAL)
+	sent = count == 1 ? thr_send(upstream->io.fd, piece->iov_base, piece->iov_len)
 			  : sendmsg(upstream->io.fd, &message, MSG_NOSIGNAL);
 	if (sent >= 0)
 		return sent;

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
@@ -39,13 +40,20 @@ struct slot {
 	uint64_t claims;
 } __attribute__((aligned(128)));
 
-/* All of it lies in the shared mapping, at the same address in every process. */
-struct thr_memory {
-	struct thr_cell_table own, groups;
-	size_t size; /* of the mapping, bytes */
-	struct thr_hash_key hash_key;
+/* The shared mapping. It holds numbers only: a process that is in a stranger's hands
+ * can write any of them, and the others only ever compute with them. */
+struct block {
 	uint64_t crowded_until; /* groups may be in debt until; rarely written */
 	struct slot slots[SLOTS];
+	struct thr_cell cells[]; /* of both tables */
+};
+
+/* Where it lies and how large it is: each process has its own copy, made by fork(). */
+struct thr_memory {
+	struct thr_cell_table own, groups;
+	struct thr_hash_key hash_key;
+	struct block *block;
+	size_t size; /* of the block, bytes */
 };
 
 /* A taking, in the units of the table. */
@@ -63,7 +71,7 @@ static struct slot *slot_of_cpu(struct thr_memory *memory)
 {
 	int cpu = sched_getcpu();
 
-	return &memory->slots[(cpu < 0 ? 0 : (unsigned int)cpu) % SLOTS];
+	return &memory->block->slots[(cpu < 0 ? 0 : (unsigned int)cpu) % SLOTS];
 }
 
 /* The slot's number and a count: no other claim has it until 2^18 more were made here. */
@@ -72,7 +80,7 @@ static uint64_t next_nonce(struct thr_memory *memory)
 	struct slot *slot = slot_of_cpu(memory);
 	uint64_t count = __atomic_fetch_add(&slot->claims, 1, __ATOMIC_RELAXED);
 
-	return count * SLOTS + (uint64_t)(slot - memory->slots);
+	return count * SLOTS + (uint64_t)(slot - memory->block->slots);
 }
 
 /* Raise the time until which groups are looked at for debt. It is set a second
@@ -80,10 +88,10 @@ static uint64_t next_nonce(struct thr_memory *memory)
 static void mark_crowded(struct thr_memory *memory, uint64_t until)
 {
 	uint64_t ahead = until + ((uint64_t)1000000000 << THR_TICK_SHIFT);
-	uint64_t seen = __atomic_load_n(&memory->crowded_until, __ATOMIC_SEQ_CST);
+	uint64_t seen = __atomic_load_n(&memory->block->crowded_until, __ATOMIC_SEQ_CST);
 
 	while (seen < until)
-		if (__atomic_compare_exchange_n(&memory->crowded_until, &seen, ahead, false,
+		if (__atomic_compare_exchange_n(&memory->block->crowded_until, &seen, ahead, false,
 						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			return;
 }
@@ -94,7 +102,7 @@ static uint64_t debt_behind(const struct demand *demand, unsigned int level)
 {
 	uint64_t debt = 0;
 
-	if (__atomic_load_n(&demand->memory->crowded_until, __ATOMIC_SEQ_CST) <= demand->now)
+	if (__atomic_load_n(&demand->memory->block->crowded_until, __ATOMIC_SEQ_CST) <= demand->now)
 		return 0;
 	while (++level < LEVELS) {
 		const struct thr_cell *cell = thr_cells_find(&demand->level[level]);
@@ -326,39 +334,52 @@ static uint64_t lines_for(uint64_t cells)
 	return (cells + THR_LINE_CELLS - 1) / THR_LINE_CELLS;
 }
 
+static int map_block(struct thr_memory *memory)
+{
+	uint64_t lines = memory->own.lines + memory->groups.lines;
+	size_t size = sizeof(*memory->block) + lines * THR_LINE_CELLS * sizeof(struct thr_cell);
+	struct block *block = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (block == MAP_FAILED)
+		return -errno;
+	memory->block = block;
+	memory->size = size;
+	memory->own.cells = block->cells;
+	memory->groups.cells = block->cells + memory->own.lines * THR_LINE_CELLS;
+	return 0;
+}
+
 int thr_memory_new(uint64_t max_keys, struct thr_memory **ret_memory)
 {
-	uint64_t own_lines, group_lines, lines;
 	struct thr_memory *memory;
-	size_t size;
+	int r;
 
 	if (!max_keys || max_keys > CELLS_MOST)
 		return -EINVAL;
-	own_lines = lines_for(max_keys + (max_keys + 7) / 8);
-	group_lines = lines_for(own_lines * THR_LINE_CELLS / GROUP_SHARE);
-	lines = own_lines + group_lines;
-	size = sizeof(*memory) + lines * THR_LINE_CELLS * sizeof(struct thr_cell);
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
-	memory->size = size;
-	memory->own.cells = (struct thr_cell *)(memory + 1);
-	memory->own.lines = own_lines;
-	memory->groups.cells = memory->own.cells + own_lines * THR_LINE_CELLS;
-	memory->groups.lines = group_lines;
-	if (getrandom(&memory->hash_key, sizeof(memory->hash_key), 0) != sizeof(memory->hash_key)) {
+	memory = calloc(1, sizeof(*memory));
+	if (!memory)
+		return -ENOMEM;
+	memory->own.lines = lines_for(max_keys + (max_keys + 7) / 8);
+	memory->groups.lines = lines_for(memory->own.lines * THR_LINE_CELLS / GROUP_SHARE);
+	r = map_block(memory);
+	if (!r &&
+	    getrandom(&memory->hash_key, sizeof(memory->hash_key), 0) != sizeof(memory->hash_key))
+		r = -EIO;
+	if (r)
 		thr_memory_free(memory);
-		return -EIO;
-	}
-	*ret_memory = memory;
-	return 0;
+	else
+		*ret_memory = memory;
+	return r;
 }
 
 void thr_memory_free(struct thr_memory *memory)
 {
-	if (memory)
-		munmap(memory, memory->size);
+	if (!memory)
+		return;
+	if (memory->block)
+		munmap(memory->block, memory->size);
+	free(memory);
 }
 
 const struct thr_hash_key *thr_memory_hash_key(const struct thr_memory *memory)
@@ -376,7 +397,7 @@ static uint64_t count_of(const struct thr_memory *memory, enum thr_memory_place 
 	uint64_t count = 0;
 
 	for (size_t i = 0; i < SLOTS; i++)
-		count += __atomic_load_n(&memory->slots[i].places[place], __ATOMIC_RELAXED);
+		count += __atomic_load_n(&memory->block->slots[i].places[place], __ATOMIC_RELAXED);
 	return count;
 }
 

@@ -16,6 +16,10 @@
  * A process that dies at any instruction leaves nothing locked and at most a cell
  * that is claimed again 50 ms later. Clocks that callers judge by (a loop samples
  * its own once a turn) may differ by as much: THR_CLOCK_SKEW.
+ *
+ * A process that a stranger took over can write anything to the shared memory, and so
+ * grant and refuse what it likes. It holds no pointer and no size, so that is all: no
+ * other process comes to use an address that was found there.
  */
 #ifndef THR_MEMORY_H
 #define THR_MEMORY_H
@@ -67,10 +71,11 @@ struct thr_memory_counts {
  * in a group's bucket, with three quarters none. Returns 0 or a negative errno. */
 int thr_memory_new(uint64_t max_keys, struct thr_memory **ret_memory);
 
-/* Unmaps it in this process. NULL-safe. */
+/* Unmaps it in this process, and frees this process's handle. NULL-safe. */
 void thr_memory_free(struct thr_memory *memory);
 
-/* The secret that keys are to be hashed with; the same in every process. */
+/* The secret that keys are to be hashed with; the same in every process, and not in
+ * the memory that they share. */
 const struct thr_hash_key *thr_memory_hash_key(const struct thr_memory *memory);
 
 /*
@@ -85,7 +90,7 @@ enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct th
 				      const struct thr_store_limit *limit, uint64_t cost,
 				      uint64_t now_ns, struct thr_standing *ret_standing);
 
-/* Cells in all, and counts over all processes. */
+/* Cells in all, and counts over all processes: for tests, and for metrics to show. */
 uint64_t thr_memory_cells(const struct thr_memory *memory);
 void thr_memory_count(const struct thr_memory *memory, struct thr_memory_counts *ret_counts);
 

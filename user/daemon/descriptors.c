@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How many files the processes may open: both sides of each connection, for one
+ * worker may come to have all of them, and what is not a connection. A worker begins
+ * with the master's limit; one that runs is given a higher one with prlimit().
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "core/log.h"
+#include "daemon/master.h"
+
+#define BESIDE 1024 /* what is not a connection */
+
+/* Raise this process's limit, as far as that goes. Returns whether it changed. */
+static bool raise_own(rlim_t wanted, struct rlimit *limit)
+{
+	const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
+	rlim_t before;
+
+	if (getrlimit(RLIMIT_NOFILE, limit))
+		return false;
+	before = limit->rlim_cur;
+	if (limit->rlim_max < wanted && !setrlimit(RLIMIT_NOFILE, &more)) {
+		*limit = more;
+		return true;
+	}
+	if (limit->rlim_max < wanted)
+		thr_log(THR_LOG_WARNING,
+			"a process may open %llu files, and server.max_connections can take %llu: "
+			"raise the limit (LimitNOFILE=, fs.nr_open)",
+			(unsigned long long)limit->rlim_max, (unsigned long long)wanted);
+	limit->rlim_cur = limit->rlim_max;
+	return limit->rlim_cur != before && !setrlimit(RLIMIT_NOFILE, limit);
+}
+
+void thr_descriptors_raise(const struct thr_master *master, uint64_t max_connections)
+{
+	struct rlimit limit;
+
+	if (!raise_own((rlim_t)max_connections * 2 + BESIDE, &limit))
+		return;
+	for (unsigned int i = 0; i < master->worker_count; i++) {
+		const struct thr_slot *slot = &master->slots[i];
+
+		if (slot->pid && prlimit(slot->pid, RLIMIT_NOFILE, &limit, NULL))
+			thr_log(THR_LOG_WARNING,
+				"worker %u may open no more files than before, until it is "
+				"restarted: %s",
+				slot->number + 1, strerror(errno));
+	}
+}
