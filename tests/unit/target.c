@@ -181,6 +181,16 @@ static void failures_count_beside_checks_that_pass(void **state)
 	assert_false(thr_target_is_available(targets, A, START_MS));
 }
 
+static void a_target_that_checks_take_back_is_available_at_once(void **state)
+{
+	fail_often(*state, A, START_MS);
+	check_down(*state, A);
+	assert_false(thr_target_checked(*state, A, &health, true));
+	assert_false(thr_target_is_available(*state, A, START_MS));
+	assert_true(thr_target_checked(*state, A, &health, true));
+	assert_true(thr_target_is_available(*state, A, START_MS));
+}
+
 static void a_check_is_due_at_once_and_then_every_interval(void **state)
 {
 	struct thr_targets *targets = *state;
@@ -396,6 +406,7 @@ int main(int argc, char **argv)
 		TEST(without_a_maximum_no_failure_counts),
 		TEST(checks_in_a_row_change_what_a_target_is_taken_for),
 		TEST(failures_count_beside_checks_that_pass),
+		TEST(a_target_that_checks_take_back_is_available_at_once),
 		TEST(a_check_is_due_at_once_and_then_every_interval),
 		TEST(requests_in_flight_are_counted_over_all_workers),
 		TEST(of_workers_at_once_one_is_told_and_none_is_miscounted),

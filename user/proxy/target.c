@@ -254,6 +254,11 @@ bool thr_target_checked(struct thr_targets *targets, size_t target,
 	if (INCREMENT(known->contrary) < needed)
 		return false;
 	STORE(known->contrary, 0);
+	/* Back means back: what requests found before it went says nothing any more. */
+	if (passed) {
+		STORE(known->failures, 0);
+		STORE(known->aside_until_ms, 0);
+	}
 	return !EXCHANGE(known->down, !passed) == !passed;
 }
 

@@ -60,7 +60,7 @@ bool thr_target_failed(struct thr_targets *targets, size_t target,
 bool thr_target_succeeded(struct thr_targets *targets, size_t target);
 
 /* The result of an active check; returns true when it changed what the target is
- * taken for. */
+ * taken for. What takes it back ends a setting aside by requests too. */
 bool thr_target_checked(struct thr_targets *targets, size_t target,
 			const struct thr_health_config *rules, bool passed);
 
