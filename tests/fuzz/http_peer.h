@@ -132,7 +132,7 @@ static inline void peer_init(struct peer *peer, llhttp_type_t type)
 }
 
 /* Known to differ: in the fields that say how a message ends, llhttp knows no HTAB as
- * white space (RFC 9110, 5.6.3): what it takes them for is not compared. */
+ * white space (RFC 9110, 5.6.3): it refuses or misreads what has one there. */
 static inline bool peer_is_misled_by_tabs(const struct thr_http_field *field, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

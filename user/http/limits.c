@@ -98,7 +98,7 @@ static char *put_json_byte(char *at, unsigned char c)
 size_t thr_http_problem(unsigned int status, const char *detail,
 			char problem[static THR_PROBLEM_MAX])
 {
-	const char *limit = problem + THR_PROBLEM_MAX - strlen(PROBLEM_END) - ESCAPE_MAX;
+	const size_t room = THR_PROBLEM_MAX - (sizeof(PROBLEM_END) - 1) - ESCAPE_MAX;
 	char *at = problem;
 
 	at = put_text(at, "{\"type\":\"about:blank\",\"title\":\"");
@@ -106,7 +106,7 @@ size_t thr_http_problem(unsigned int status, const char *detail,
 	at = put_text(at, "\",\"status\":");
 	at = put_number(at, status);
 	at = put_text(at, ",\"detail\":\"");
-	while (*detail && at <= limit)
+	while (*detail && (size_t)(at - problem) <= room)
 		at = put_json_byte(at, (unsigned char)*detail++);
 	at = put_text(at, PROBLEM_END);
 	return (size_t)(at - problem);

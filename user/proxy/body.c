@@ -36,29 +36,26 @@ void thr_body_begin(struct thr_body *body, enum thr_http_body kind, uint64_t len
 	};
 }
 
+static char *put(char *at, struct thr_slice bytes)
+{
+	memcpy(at, bytes.at, bytes.length);
+	return at + bytes.length;
+}
+
 /* Write the last chunk and the trailers that may go on; returns the length. */
 static size_t write_trailers(char *room, const struct thr_http_field *fields, size_t count)
 {
-	char *at = room;
+	char *end = put(room, THR_SLICE(LAST_CHUNK));
 
-	memcpy(at, LAST_CHUNK, 3);
-	at += 3;
 	for (size_t i = 0; i < count; i++) {
-		const struct thr_http_field *field = &fields[i];
-
-		if (field->hop_by_hop)
+		if (fields[i].hop_by_hop)
 			continue;
-		memcpy(at, field->name.at, field->name.length);
-		at += field->name.length;
-		memcpy(at, ": ", 2);
-		at += 2;
-		memcpy(at, field->value.at, field->value.length);
-		at += field->value.length;
-		memcpy(at, CRLF, 2);
-		at += 2;
+		end = put(end, fields[i].name);
+		end = put(end, THR_SLICE(": "));
+		end = put(end, fields[i].value);
+		end = put(end, THR_SLICE(CRLF));
 	}
-	memcpy(at, CRLF, 2);
-	return (size_t)(at + 2 - room);
+	return (size_t)(put(end, THR_SLICE(CRLF)) - room);
 }
 
 /* The trailer section, of which `length` bytes are at `at`. */

@@ -217,63 +217,63 @@ struct exchange {
 	struct session *session;
 	struct generation *generation;
 	const struct route *route;
-	struct list item; /* of endpoint->waiting */
+	struct list item; /* of endpoint->waiting, or proxy->spare */
+	struct thr_deferred deferred;
 
 	/* where it goes */
+	struct upstream *upstream;
+	uint64_t client_hash;
 	size_t target;
-	bool has_target;
 	size_t tried[THR_TRIED_MAX];
 	size_t tried_count;
 	unsigned int addresses_left; /* of the target, to connect to */
-	bool fresh_only;	     /* a kept-alive connection turned out to be stale: */
-	bool keep_target;	     /* the same target is tried again */
 	unsigned int failed_status;  /* of the last try: what to answer when there is none left */
 	const char *failed_detail;
-	uint64_t client_hash;
-	struct upstream *upstream;
+	uint64_t due_ms; /* when the target's time is over */
 
 	/* the request */
-	enum thr_http_method method;
-	uint8_t minor;
-	bool keep_alive;
-	bool upgrade;
-	bool replayable;	   /* `request` is all that was taken from the client */
 	struct thr_buffer request; /* kept until the response: head, and a body that came with it */
 	size_t request_sent;
-	struct thr_body body;
 	struct thr_buffer pending; /* what follows `request`, not taken by the target yet */
-	bool send_failed;
-	bool awaits;	 /* the target is to do something, within a time that is running */
-	bool progressed; /* it did: the time begins anew */
-	uint64_t due_ms; /* when it is over */
-	bool late;	 /* its time is over */
-	bool ended;
-	struct thr_deferred deferred;
+	struct thr_body body;
+	enum thr_http_method method;
 
-	/* the response */
-	bool head_sent;	   /* of the final response, to the client's buffer at least */
-	bool interim_sent; /* a 1xx was */
-	bool answered;	   /* bytes came from the upstream */
-	bool answer_complete;
-	bool reply_keep_alive;
-	bool upstream_keep_alive;
-	bool tunnel;
-	bool upstream_eof, shut_up, shut_down; /* of a tunnel */
+	/* for the answer and the log */
+	unsigned int status;
 	struct thr_body answer;
-
-	/* for the limit's fields and the log */
-	bool limited;
 	struct thr_standing standing;
 	const char *policy;
 	uint64_t begin_ns;
 	uint64_t upstream_begin_ns, upstream_ns; /* of the last try, until its head came */
 	uint64_t wall_ns;
-	struct thr_address client;
-	unsigned int status;
 	uint64_t sent_before;		     /* session->sent at the beginning */
 	size_t method_length, target_length; /* at the front of `request` */
-	char id[THR_REQUEST_ID_MAX];
 	size_t id_length;
+	char id[THR_REQUEST_ID_MAX];
+	struct thr_address client;
+	uint8_t minor;
+
+	/* of the request */
+	bool keep_alive, upgrade, limited;
+	bool replayable; /* `request` is all that was taken from the client */
+	bool send_failed;
+
+	/* of the try */
+	bool has_target;
+	bool fresh_only;  /* a kept-alive connection turned out to be stale: */
+	bool keep_target; /* the same target is tried again */
+	bool awaits;	  /* the target is to do something, within a time that is running */
+	bool progressed;  /* it did: the time begins anew */
+	bool late;	  /* its time is over */
+	bool answered;	  /* bytes came from the upstream */
+
+	/* of the answer */
+	bool interim_sent; /* a 1xx was */
+	bool head_sent;	   /* of the final response, to the client's buffer at least */
+	bool answer_complete;
+	bool reply_keep_alive, upstream_keep_alive;
+	bool tunnel, upstream_eof, shut_up, shut_down;
+	bool ended;
 };
 
 /* What a session found out about a request that is to be forwarded. */
