@@ -68,7 +68,7 @@ test_reload_of_a_file_with_a_mistake_changes_nothing() {
 	run
 
 	configuration 0 to-attacker
-	reload 'nothing changed: .*run.yaml:5:.*burst is 0'
+	reload 'run.yaml:5:.*burst is 0.*nothing changed'
 
 	expect "admitted" "$(admitted --count 100)" 20
 }
