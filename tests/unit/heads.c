@@ -152,7 +152,8 @@ static void connection_does_not_keep_back_what_is_written_anew(void **state)
 			"X-Forwarded-For: 198.51.100.1, 192.0.2.7\r\n"
 			"X-Forwarded-Proto: http\r\n"
 			"X-Forwarded-Host: example.com\r\n"
-			"Forwarded: for=192.0.2.7;host=example.com;proto=http\r\n"
+			"Forwarded: for=198.51.100.1, "
+			"for=192.0.2.7;host=example.com;proto=http\r\n"
 			"Via: 1.1 xdp-throttle\r\n"
 			"X-Request-Id: id-1\r\n\r\n");
 }

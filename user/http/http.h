@@ -175,6 +175,10 @@ int thr_http_parse_trailers(const char *at, size_t length, const struct thr_http
 /* The id of a field's name, in any case. */
 enum thr_http_field_id thr_http_field_id(struct thr_slice name);
 
+/* The next element of a comma-separated list that is not empty, without the white
+ * space around it; `rest` becomes what follows. Returns false at its end. */
+bool thr_http_list_next(struct thr_slice *rest, struct thr_slice *ret_element);
+
 /* Whether a comma-separated list has the word, in any case. */
 bool thr_http_list_has(struct thr_slice list, const char *word);
 

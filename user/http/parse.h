@@ -58,10 +58,6 @@ int thr_http_next_line(struct thr_http_cursor *cursor, struct thr_slice *ret_lin
 /* Read a field line. Returns 0 or -400. */
 int thr_http_parse_field(struct thr_slice line, struct thr_http_field *ret_field);
 
-/* The next element of a comma-separated list that is not empty, without the white
- * space around it; `rest` becomes what follows. Returns false at its end. */
-bool thr_http_list_next(struct thr_slice *rest, struct thr_slice *ret_element);
-
 enum thr_http_section { THR_SECTION_REQUEST, THR_SECTION_RESPONSE, THR_SECTION_TRAILERS };
 
 /* A field section, and what its lines say together. Zeros but for the first

@@ -173,6 +173,44 @@ static bool is_all(struct thr_slice slice, uint8_t use)
 	return slice.length > 0;
 }
 
+/* for=192.0.2.7 or for="[2001:db8::1]", or for=unknown where there is no address. */
+static void put_node(struct thr_writer *writer, const struct thr_address *address,
+		     struct thr_slice text)
+{
+	if (!thr_writer_has(writer, text.length + sizeof("for=\"[unknown]\"") - 1))
+		return;
+	if (!address) {
+		THR_PUT(writer, "for=unknown");
+	} else if (thr_address_is_v4(address)) {
+		THR_PUT(writer, "for=");
+		thr_put_slice(writer, text);
+	} else {
+		THR_PUT(writer, "for=\"[");
+		thr_put_slice(writer, text);
+		THR_PUT(writer, "]\"");
+	}
+}
+
+/* The elements of X-Forwarded-For, each with ", " behind it, as RFC 7239, 7.4 writes
+ * them: what a trusted peer says in one field it means in the other. */
+static void put_converted(struct thr_writer *writer, const struct fields *fields)
+{
+	for (size_t i = 0; i < fields->count; i++) {
+		struct thr_slice rest = fields->first[i].value, element;
+
+		if (fields->first[i].id != THR_FIELD_X_FORWARDED_FOR)
+			continue;
+		while (thr_http_list_next(&rest, &element)) {
+			struct thr_address address;
+			bool known = thr_address_parse(element, &address) == 0;
+
+			put_node(writer, known ? &address : NULL, element);
+			if (thr_writer_has(writer, 2))
+				THR_PUT(writer, ", ");
+		}
+	}
+}
+
 /* A forwarded-element (RFC 7239, 4): for="[2001:db8::1]";host="h:8080";proto=http,
  * with quotes where the value is not a token. */
 static void put_forwarded_element(struct thr_writer *writer, const struct thr_address *peer,
@@ -180,17 +218,9 @@ static void put_forwarded_element(struct thr_writer *writer, const struct thr_ad
 {
 	bool quote_host = !is_all(host, TOKEN);
 
-	if (!thr_writer_has(writer, peer_text.length + host.length +
-					    sizeof("for=\"[]\";host=\"\";proto=http\r\n") - 1))
+	put_node(writer, peer, peer_text);
+	if (!thr_writer_has(writer, host.length + sizeof(";host=\"\";proto=http\r\n") - 1))
 		return;
-	if (thr_address_is_v4(peer)) {
-		THR_PUT(writer, "for=");
-		thr_put_slice(writer, peer_text);
-	} else {
-		THR_PUT(writer, "for=\"[");
-		thr_put_slice(writer, peer_text);
-		THR_PUT(writer, "]\"");
-	}
 	if (host.length) {
 		THR_PUT(writer, ";host=");
 		if (quote_host)
@@ -221,6 +251,8 @@ static void put_forwarding(struct thr_writer *writer, const struct thr_http_requ
 	else if (request->authority.length)
 		thr_put_field(writer, THR_SLICE("X-Forwarded-Host"), request->authority);
 	put_list(writer, THR_SLICE("Forwarded"), trusted, THR_FIELD_FORWARDED);
+	if (!(trusted->seen & BIT(THR_FIELD_FORWARDED)))
+		put_converted(writer, trusted);
 	put_forwarded_element(writer, peer, peer_text, request->authority);
 	put_via(writer, trusted, request->minor);
 }

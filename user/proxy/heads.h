@@ -32,7 +32,8 @@ struct thr_origin {
  *   X-Forwarded-For   the peer; appended to what a trusted peer sent
  *   X-Forwarded-Proto http; a trusted peer's as sent
  *   X-Forwarded-Host  the Host as sent; a trusted peer's as sent
- *   Forwarded         for=, host=, proto=http (RFC 7239); appended for a trusted peer
+ *   Forwarded         for=, host=, proto=http (RFC 7239); appended for a trusted peer, to
+ *                     what it sent or else to what its X-Forwarded-For says
  *   Via               1.1 xdp-throttle (1.0 for such a client); appended for a trusted peer
  *   X-Request-Id      origin->request_id
  *
