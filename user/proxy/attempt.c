@@ -19,6 +19,7 @@
 
 #include "proxy/internal.h"
 
+#define TELL_EVERY_MS 10000
 #define RESOLVE_RETRY_MS 1000 /* after a name had no address */
 
 /* --- a try failed ------------------------------------------------------------------ */
@@ -31,20 +32,42 @@ static bool may_repeat(const struct exchange *exchange)
 	       !exchange->late;
 }
 
+/* Whether an error of socket() or connect() is this machine's, not the target's. */
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+	       error == EADDRNOTAVAIL;
+}
+
+/* Tell of a failure: of each target's first, and then not more often than it can be read. */
+static void tell(struct exchange *exchange, bool aside, const char *detail)
+{
+	struct target *target = &exchange->generation->target[exchange->target];
+	uint64_t now_ms = thr_loop_now_ms(exchange->session->proxy->parts.loop);
+
+	if (!aside && target->told_ms && now_ms - target->told_ms < TELL_EVERY_MS)
+		return;
+	target->told_ms = now_ms;
+	thr_log(THR_LOG_WARNING, "target %s of route %s %s: %s%s%s", target->endpoint->name,
+		exchange->route->config->path, aside ? "is set aside" : "failed", detail,
+		exchange->error ? " " : "", exchange->error ? strerror(exchange->error) : "");
+}
+
 /* Note down that the target is at fault; unless the request was not delivered to it: a
  * client that stalls in its body must not be able to set targets aside. */
 static void blame(struct exchange *exchange, const char *detail)
 {
 	const struct generation *generation = exchange->generation;
 	uint64_t now_ms = thr_loop_now_ms(exchange->session->proxy->parts.loop);
+	bool aside;
 
-	if (exchange->upstream && exchange->upstream->connected && !exchange_is_delivered(exchange))
+	if (!exchange->has_target || (exchange->upstream && exchange->upstream->connected &&
+				      !exchange_is_delivered(exchange)))
 		return;
-	if (exchange->has_target && thr_target_failed(generation->targets, exchange->target,
-						      &generation->config->upstream, now_ms))
-		thr_log(THR_LOG_WARNING, "target %s of route %s is set aside: %s",
-			generation->target[exchange->target].endpoint->name,
-			exchange->route->config->path, detail);
+	aside = !is_ours(exchange->error) &&
+		thr_target_failed(generation->targets, exchange->target,
+				  &generation->config->upstream, now_ms);
+	tell(exchange, aside, detail);
 }
 
 void exchange_fail(struct exchange *exchange, unsigned int status, const char *detail)
@@ -167,7 +190,7 @@ static bool get_upstream(struct exchange *exchange)
 	struct endpoint *endpoint = exchange->generation->target[exchange->target].endpoint;
 	const struct thr_upstream_config *rules = &exchange->generation->config->upstream;
 	struct upstream *upstream = NULL;
-	int r = -EADDRNOTAVAIL;
+	int r = 0;
 
 	if (!exchange->fresh_only)
 		upstream = upstream_reuse(endpoint, !thr_http_is_idempotent(exchange->method));
@@ -185,14 +208,15 @@ static bool get_upstream(struct exchange *exchange)
 		}
 	}
 	if (!upstream) {
+		exchange->error = endpoint->address_count ? -r : 0;
 		exchange_fail(exchange, 502,
-			      r == -EADDRNOTAVAIL && !endpoint->address_count
-				      ? "The target's name has no address."
-				      : "The target could not be reached.");
+			      endpoint->address_count ? "The target could not be reached."
+						      : "The target's name has no address.");
 		return false;
 	}
 	upstream->exchange = exchange;
 	exchange->upstream = upstream;
+	exchange->error = 0;
 	exchange->answered = exchange->awaits = false;
 	exchange->due_ms = 0;
 	if (!upstream->connected)
@@ -224,6 +248,7 @@ bool attempt_connect(struct exchange *exchange)
 	if (!upstream->writable)
 		return false;
 	if (getsockopt(upstream->io.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error) {
+		exchange->error = error;
 		connect_further(exchange, 502, "The target could not be reached.");
 		return true;
 	}

@@ -58,15 +58,16 @@ static void stop(struct check *check)
 	thr_loop_defer(loop, &check->deferred);
 }
 
-static void end(struct check *check, bool passed)
+/* `why` it failed, or NULL: it passed. */
+static void end(struct check *check, const char *why)
 {
 	struct generation *generation = check->generation;
 	const struct thr_route_config *route = check->route->config;
 
-	if (thr_target_checked(generation->targets, check->target, &route->health, passed))
-		thr_log(passed ? THR_LOG_INFO : THR_LOG_WARNING, "target %s of route %s is %s",
+	if (thr_target_checked(generation->targets, check->target, &route->health, !why))
+		thr_log(!why ? THR_LOG_INFO : THR_LOG_WARNING, "target %s of route %s is %s%s",
 			generation->target[check->target].endpoint->name, route->path,
-			passed ? "healthy again" : "unhealthy: its checks fail");
+			why ? "unhealthy: " : "healthy again", why ? why : "");
 	stop(check);
 }
 
@@ -78,7 +79,19 @@ static void send_probe(struct check *check)
 	if (sent >= 0)
 		check->sent += (size_t)sent;
 	else if (errno != EAGAIN && errno != EINTR)
-		end(check, false);
+		end(check, strerror(errno));
+}
+
+/* `status` of the answer; 0: it is not HTTP. */
+static void judge(struct check *check, unsigned int status)
+{
+	char why[32];
+
+	snprintf(why, sizeof(why), "it answers %u", status);
+	if (status >= 200 && status < 400)
+		end(check, NULL);
+	else
+		end(check, status ? why : "its answer is not valid HTTP/1.1");
 }
 
 static void read_answer(struct check *check)
@@ -93,7 +106,7 @@ static void read_answer(struct check *check)
 
 		if (got <= 0) {
 			if (got == 0 || (errno != EAGAIN && errno != EINTR))
-				end(check, false);
+				end(check, got ? strerror(errno) : "it closed the connection");
 			return;
 		}
 		check->got += (size_t)got;
@@ -106,11 +119,11 @@ static void read_answer(struct check *check)
 			at += head > 0 ? (size_t)head : 0;
 			if (head > 0 && response->status < 200 && response->status != 101)
 				continue;
-			end(check, head > 0 && response->status >= 200 && response->status < 400);
+			judge(check, head > 0 ? response->status : 0);
 			return;
 		}
 	}
-	end(check, false);
+	end(check, "the head of its answer is too large");
 }
 
 static void on_ready(struct thr_io *io, uint32_t events)
@@ -125,7 +138,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 
 static void on_timeout(struct thr_timer *timer)
 {
-	end(CONTAINER(timer, struct check, timer), false);
+	end(CONTAINER(timer, struct check, timer), "no answer in time");
 }
 
 static void begin(struct checks *checks, const struct route *route, size_t target)
@@ -155,7 +168,7 @@ static void begin(struct checks *checks, const struct route *route, size_t targe
 	check->io.fd = endpoint_connect(endpoint);
 	if (check->io.fd < 0 ||
 	    thr_loop_watch(loop, &check->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0)
-		end(check, false);
+		end(check, "it could not be reached");
 }
 
 static void on_turn(struct thr_timer *timer)

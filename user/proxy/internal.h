@@ -155,7 +155,7 @@ void endpoint_close_idle(struct endpoint *endpoint);
 
 struct target {
 	struct endpoint *endpoint;
-	uint64_t weight;
+	uint64_t told_ms; /* when a failure was last told of; 0: never */
 };
 
 struct limit {
@@ -227,6 +227,7 @@ struct exchange {
 	size_t tried[THR_TRIED_MAX];
 	size_t tried_count;
 	unsigned int addresses_left; /* of the target, to connect to */
+	int error;		     /* errno of the last try, where it has one */
 	unsigned int failed_status;  /* of the last try: what to answer when there is none left */
 	const char *failed_detail;
 	uint64_t due_ms; /* when the target's time is over */
@@ -449,6 +450,7 @@ struct thr_proxy {
 	size_t session_count, session_max;
 	bool draining;
 	bool accepting;
+	uint64_t full_told_ms; /* when it was told of being full; 0: never */
 	uint64_t random[2];
 	uint64_t wall_offset_ns; /* wall clock minus monotonic */
 	uint64_t wall_checked_ns;

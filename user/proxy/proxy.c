@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 
 #define ACCEPTS_A_TURN 64 /* before connections that are open get their turn */
 #define ACCEPT_RETRY_MS 100
+#define TELL_EVERY_MS 10000
+#define DESCRIPTORS_BESIDE 256	   /* of a worker, that are not a connection's */
 #define IDLE_LOOKS 64		   /* at connections, for one to close when there are too many */
 #define WALL_CHECK_NS THR_NS_PER_S /* how often the wall clock may step unnoticed */
 
@@ -134,6 +137,19 @@ static struct session *find_idle(struct thr_proxy *proxy)
 	return found;
 }
 
+static void tell_of_being_full(struct thr_proxy *proxy)
+{
+	uint64_t now_ms = thr_loop_now_ms(proxy->parts.loop);
+
+	if (proxy->full_told_ms && now_ms - proxy->full_told_ms < TELL_EVERY_MS)
+		return;
+	proxy->full_told_ms = now_ms;
+	thr_log(THR_LOG_WARNING,
+		"%zu connections, all of them in use: new ones wait; raise server.max_connections "
+		"or the limit of open files",
+		proxy->session_count);
+}
+
 /* Make room for one connection more: an idle one goes. When there is none, accepting
  * waits. */
 static bool make_room(struct thr_proxy *proxy)
@@ -145,6 +161,8 @@ static bool make_room(struct thr_proxy *proxy)
 	idle = find_idle(proxy);
 	if (idle)
 		session_close(idle);
+	else
+		tell_of_being_full(proxy);
 	return idle;
 }
 
@@ -246,6 +264,20 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 	return 0;
 }
 
+/* A worker's share of the connections, rounded up; fewer when that is more than it has
+ * descriptors for, of which a quarter is left to connections to targets. */
+static size_t session_limit(const struct thr_server_config *server, unsigned int workers)
+{
+	uint64_t share = (server->max_connections + workers - 1) / workers, room = 1;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+		return share;
+	if (limit.rlim_cur > DESCRIPTORS_BESIDE + 2)
+		room = (limit.rlim_cur - DESCRIPTORS_BESIDE) / 4 * 3;
+	return share < room ? share : room;
+}
+
 int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
 			struct thr_targets *targets, struct thr_error *error)
 {
@@ -256,7 +288,7 @@ int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
 	if (r < 0)
 		return thr_fail(error, -r, "the configuration cannot be used: %s", strerror(-r));
 	proxy->generation = generation;
-	proxy->session_max = (config->server.max_connections + workers - 1) / workers;
+	proxy->session_max = session_limit(&config->server, workers);
 	if (before)
 		checks_stop(before);
 	generation_put(before);
