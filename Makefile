@@ -120,7 +120,7 @@ test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS)
 # How the tools are linked is said beside them.
 include scripts/tools/rules.mk
 
-demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC while a real client keeps working (root)
+demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited by the proxy, others served (root)
 	@B=$B scripts/demo.sh
 
 bench: bench-packet bench-http ## every bench

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """SIGTERM: what is on its way ends well, nothing new begins, and it is over in time."""
+import os
 import signal
 import threading
 import time
@@ -8,7 +9,7 @@ import time
 from client import Client
 from daemon import start
 from message import request, response, unread_bytes
-from support import DEADLINE_S, cases, expect, expect_within, fail, run_suite, wait_until
+from support import DEADLINE_S, cases, expect, expect_match, expect_within, fail, run_suite, wait_until
 from upstream import Upstream
 from websocket import echo_frames, upgrade
 
@@ -40,7 +41,7 @@ def refuses(port):
     return False
 
 
-@cases({"sigterm": signal.SIGTERM, "sigint": signal.SIGINT})
+@cases({"sigterm": signal.SIGTERM, "sigint": signal.SIGINT, "sigquit": signal.SIGQUIT})
 def test_request_in_flight_is_answered(number):
     given = Waiting(drain_timeout="10s")
     client = given.proxy.connect()
@@ -55,6 +56,24 @@ def test_request_in_flight_is_answered(number):
     expect("Connection", answer.field("Connection"), "close")
     client.expect_closed()
     expect("exit status", given.proxy.wait_for_end(5), 0)
+    expect_match("log", given.proxy.log.text(), f"{number.name}: stopping")
+    expect_match("log", given.proxy.log.text(), "connections that have 10s to end: 1")
+
+
+@cases({"sigusr1": signal.SIGUSR1, "sigusr2": signal.SIGUSR2})
+def test_signal_to_open_logs_again_changes_nothing(number):
+    given = Waiting(drain_timeout="10s")
+    client = given.proxy.connect()
+    given.begin(client)
+
+    given.proxy.signal(number)
+    for worker in given.proxy.workers():
+        os.kill(worker, number)
+    given.proxy.log.wait_for(f"{number.name}: nothing to do: logs go to standard output")
+    given.may_answer.set()
+
+    expect("body", client.read_response().body, b"in the end")
+    expect("body of the next", client.ask().body, b"in the end")
 
 
 def test_idle_connections_are_closed_at_once():
@@ -77,6 +96,7 @@ def test_without_connections_it_ends_at_once():
     proxy.signal(signal.SIGTERM)
 
     expect("exit status", proxy.wait_for_end(5), 0)
+    expect("a line about connections", "to end" in proxy.log.text(), False)
 
 
 def test_upload_in_flight_is_finished():

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """SIGHUP: the new configuration holds, and no request, connection or bucket is lost."""
+import os
 import socket
+import subprocess
 import threading
 
 from client import Client, Load, ask_once
-from daemon import Daemon, configuration, free_port, limit, to_yaml
+from daemon import PROGRAM, Daemon, configuration, free_port, limit, to_yaml
 from message import response
-from support import DEADLINE_S, cases, expect, expect_match, run_suite, wait_until
+from support import DEADLINE_S, Skip, cases, expect, expect_match, run_suite, wait_until
 from upstream import Upstream, answering
 from websocket import echo_frames, upgrade
 
@@ -71,6 +73,30 @@ def test_request_in_flight_ends_by_what_it_began_with():
 
     expect("body", client.read_response().body, b"old")
     wait_until("the next is served by the new one", lambda: client.ask().body == b"new")
+
+
+def test_packet_section_without_interfaces_is_warned_of():
+    config = configuration({"/": Upstream()})
+    proxy = Daemon(config)
+
+    config["xdp"] = {"per_source": {"connections_per_second": 20}}
+
+    expect_match("log", proxy.reload(config), "warning.*xdp.interfaces is not written: ")
+    check = subprocess.run([PROGRAM, "check", "-c", proxy.file], capture_output=True, text=True)
+    expect("exit status", check.returncode, 0)
+    expect_match("standard error", check.stderr, "warning: xdp.interfaces is not written: ")
+
+
+def test_user_that_does_not_exist_is_refused():
+    if os.geteuid() != 0:
+        raise Skip("needs root, whose workers run as server.user")
+    config = configuration({"/": Upstream()})
+    proxy = Daemon(config)
+
+    config["server"]["user"] = "no-such-user"
+    log = proxy.reload(config)
+
+    expect_match("log", log, "server.user no-such-user: no such user.*nothing changed")
 
 
 def test_buckets_are_kept():

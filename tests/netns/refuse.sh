@@ -226,6 +226,10 @@ every_refusal() {
 	refuse two_prefixes 2 'unexpected 10.1.0.0/16' \
 		limit set 10.0.0.0/8 10.1.0.0/16 --connections 5/s
 
+	refuse file_without_its_option 2 'unexpected two\.yaml: did you mean -c two\.yaml\?' \
+		check two.yaml
+	refuse interface_without_its_option 2 'unexpected eth0: did you mean --dev eth0\?' attach eth0
+	refuse reload_is_a_signal 2 'unknown command reload: send SIGHUP to .*systemctl reload' reload
 	refuse misspelt_option 2 'unknown option --conections: did you mean --connections\?' \
 		limit set 10.0.0.0/8 --conections 5/s
 	refuse misspelt_command 2 'unknown command aply: did you mean apply\?' aply -c "$d/good.yaml"

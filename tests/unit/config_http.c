@@ -54,6 +54,9 @@ static const struct CMUnitTest tests[] = {
 		"2:6: route: path is empty: write a value"),
 	REFUSES("a_path_with_a_query", ROUTE("path: /a?b, target: http://a"),
 		"2:12: route: path is '/a?b': write the path only, without a query or a fragment"),
+	REFUSES("a_path_with_a_wildcard", ROUTE("path: /api/*, target: http://a"),
+		"2:12: route: path is '/api/*': paths are prefixes: write /api, which matches all "
+		"below it"),
 	REFUSES("a_path_with_a_fragment", ROUTE("path: '/a#b', target: http://a"),
 		"2:12: route: path is '/a#b': write the path only, without a query or a fragment"),
 	REFUSES("a_path_with_an_empty_part", ROUTE("path: /a//, target: http://a"),

@@ -26,6 +26,8 @@ static void warn_of_budgets(const char *file, const struct thr_xdp_config *xdp)
 /* Of what the file asks for; defaults are not spoken of. */
 static void warn_of_unserved(const char *file, const struct thr_config *config)
 {
+	if (config->xdp.present && !config->xdp.interface_count)
+		fprintf(stderr, "%s: warning: " THR_WITHOUT_INTERFACES "\n", file);
 	if (config->api_present)
 		fprintf(stderr, "%s: warning: api is valid but not served by this version\n", file);
 	if (config->backend == THR_BACKEND_REDIS)

@@ -133,7 +133,8 @@ static int print_group_help(const char *group)
 
 static int print_help(void)
 {
-	printf("xdp-throttle %s: drops excess new connections at the network interface\n\n"
+	printf("xdp-throttle %s: limits each source at the network interface and in a reverse "
+	       "proxy\n\n"
 	       "Usage: xdp-throttle COMMAND [OPTIONS]\n\n",
 	       THR_VERSION);
 	for (size_t i = 0; i < COMMANDS; i++)
@@ -249,6 +250,26 @@ static int take_option(const struct thr_command *command, int argc, char **argv,
 	return value ? 1 : 2;
 }
 
+/* Say that there is no place for `word`, and for what option it may be meant. */
+static int refuse_operand(const struct thr_command *command, const char *word,
+			  const struct thr_arguments *arguments)
+{
+	unsigned int missing = 0;
+	char meant[256];
+
+	for (int option = 0; option < THR_OPTIONS; option++)
+		if (!arguments->value[option])
+			missing |= command->options & 1u << option;
+	if (command->operand || !(missing & (THR_OPT(CONFIG) | THR_OPT(DEV))))
+		return usage_error("unexpected", word, NULL, command->name);
+	snprintf(meant, sizeof(meant), "%s %s",
+		 missing & command->required & THR_OPT(DEV) || !(missing & THR_OPT(CONFIG))
+			 ? options[THR_OPT_DEV].name
+			 : options[THR_OPT_CONFIG].letter,
+		 word);
+	return usage_error("unexpected", word, meant, command->name);
+}
+
 static int check_complete(const struct thr_command *command, const struct thr_arguments *arguments)
 {
 	for (int option = 0; option < THR_OPTIONS; option++)
@@ -280,7 +301,7 @@ static int parse(const struct thr_command *command, int argc, char **argv,
 			arguments->operand = word;
 			at++;
 		} else {
-			return usage_error("unexpected", word, NULL, command->name);
+			return refuse_operand(command, word, arguments);
 		}
 	}
 	return check_complete(command, arguments);
@@ -337,5 +358,10 @@ int thr_cli_main(int argc, char **argv)
 	if (is_group(argv[1]))
 		return usage_error(argc > 2 ? "unknown command" : "incomplete command",
 				   argc > 2 ? argv[2] : argv[1], NULL, argv[1]);
+	if (strcmp(argv[1], "reload") == 0)
+		return usage_error("unknown command",
+				   "reload: send SIGHUP to the process of run, or systemctl "
+				   "reload xdp-throttle",
+				   NULL, NULL);
 	return usage_error("unknown command", argv[1], nearest_command(argv[1]), NULL);
 }

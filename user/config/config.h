@@ -73,6 +73,11 @@ struct thr_xdp_config {
 	struct thr_tables tables;
 };
 
+/* What is said of a section without interfaces where `run` is what the file is for. */
+#define THR_WITHOUT_INTERFACES                                                                     \
+	"xdp.interfaces is not written: run attaches nothing; write interfaces: [eth0], or use "   \
+	"attach --dev"
+
 struct thr_target {
 	char *host; /* without brackets */
 	uint16_t port;

@@ -60,6 +60,8 @@ static const char *request_path_fault(const char *text)
 
 const char *thr_path_fault(const char *text)
 {
+	if (strchr(text, '*'))
+		return "paths are prefixes: write /api, which matches all below it";
 	if (strpbrk(text, "?#"))
 		return "write the path only, without a query or a fragment";
 	if (strstr(text, "//"))

@@ -17,7 +17,7 @@ static int lock(int how, struct thr_error *error)
 
 	if (fd < 0)
 		return thr_fail(error, errno, "%s cannot be opened: %s", LOCK_FILE,
-				errno == EACCES ? "xdp-throttle needs root" : strerror(errno));
+				errno == EACCES ? "the packet layer needs root" : strerror(errno));
 	while (flock(fd, how)) {
 		if (errno == EWOULDBLOCK)
 			return thr_fail(error, errno, "another command holds %s: try again",

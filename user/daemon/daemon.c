@@ -40,11 +40,7 @@ static void settle_in(void)
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
+	thr_master_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	do {
@@ -158,7 +154,8 @@ static int serve(struct thr_master *master)
 	if (r)
 		return r;
 	thr_reload_warn(master, config);
-	thr_descriptors_raise(master, config->server.max_connections);
+	if (config->route_count)
+		thr_descriptors_raise(master, config->server.max_connections);
 	if (!thr_sandbox_exists())
 		thr_log(THR_LOG_WARNING,
 			"this build has a sanitizer: system calls of workers are not filtered");
@@ -201,7 +198,7 @@ int thr_daemon_run(const char *path, struct thr_error *error)
 		r = serve(&master);
 	if (!r)
 		thr_log(THR_LOG_INFO, "ended%s",
-			master.generation->config->xdp.present
+			master.generation->config->xdp.interface_count
 				? "; the packet layer stays: 'xdp-throttle detach --dev IF' takes "
 				  "it off"
 				: "");

@@ -5,6 +5,7 @@
  * with the master's limit; one that runs is given a higher one with prlimit().
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -13,9 +14,29 @@
 
 #define BESIDE 1024 /* what is not a connection */
 
-/* Raise this process's limit, as far as that goes. Returns whether it changed. */
-static bool raise_own(rlim_t wanted, struct rlimit *limit)
+static rlim_t files_for(uint64_t connections)
 {
+	return (rlim_t)connections * 2 + BESIDE;
+}
+
+static void warn_of_limit(rlim_t files, uint64_t max_connections)
+{
+	char instead[64] = "";
+
+	if (files >= files_for(1))
+		snprintf(instead, sizeof(instead), " or set server.max_connections to %llu or less",
+			 (unsigned long long)(files - BESIDE) / 2);
+	thr_log(THR_LOG_WARNING,
+		"a process may open %llu files, and server.max_connections of %llu can take %llu: "
+		"beyond that connections wait; raise the limit (LimitNOFILE=, fs.nr_open)%s",
+		(unsigned long long)files, (unsigned long long)max_connections,
+		(unsigned long long)files_for(max_connections), instead);
+}
+
+/* Raise this process's limit, as far as that goes. Returns whether it changed. */
+static bool raise_own(uint64_t max_connections, struct rlimit *limit)
+{
+	rlim_t wanted = files_for(max_connections);
 	const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
 	rlim_t before;
 
@@ -27,10 +48,7 @@ static bool raise_own(rlim_t wanted, struct rlimit *limit)
 		return true;
 	}
 	if (limit->rlim_max < wanted)
-		thr_log(THR_LOG_WARNING,
-			"a process may open %llu files, and server.max_connections can take %llu: "
-			"raise the limit (LimitNOFILE=, fs.nr_open)",
-			(unsigned long long)limit->rlim_max, (unsigned long long)wanted);
+		warn_of_limit(limit->rlim_max, max_connections);
 	limit->rlim_cur = limit->rlim_max;
 	return limit->rlim_cur != before && !setrlimit(RLIMIT_NOFILE, limit);
 }
@@ -39,7 +57,7 @@ void thr_descriptors_raise(const struct thr_master *master, uint64_t max_connect
 {
 	struct rlimit limit;
 
-	if (!raise_own((rlim_t)max_connections * 2 + BESIDE, &limit))
+	if (!raise_own(max_connections, &limit))
 		return;
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		const struct thr_slot *slot = &master->slots[i];

@@ -3,9 +3,10 @@
  * What the master does when: the phases of `run`, by signals and by what becomes
  * of the workers.
  *
- * SIGTERM and SIGINT close the listeners at once, so that clients and balancers
- * see that this machine is leaving, and give connections server.drain_timeout to
- * end. A second one ends them.
+ * SIGTERM, SIGINT and SIGQUIT close the listeners at once, so that clients and
+ * balancers see that this machine is leaving, and give connections
+ * server.drain_timeout to end. A second one ends them. SIGUSR1 and SIGUSR2, by which
+ * other servers open their logs again, must not end this one.
  */
 #include "daemon/master.h"
 
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/duration.h"
 #include "core/log.h"
 #include "daemon/listener.h"
 #include "daemon/message.h"
@@ -35,10 +37,21 @@ static void kill_all(struct thr_master *master)
 
 /* --- the end --- */
 
+static uint64_t count_connections(const struct thr_master *master)
+{
+	uint64_t count = 0;
+
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		count += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED);
+	return count;
+}
+
 static void drain(struct thr_master *master)
 {
 	const struct thr_message message = {.kind = THR_MESSAGE_DRAIN};
 	uint64_t wait_ms = master->generation->config->server.drain_timeout_ms;
+	uint64_t open = count_connections(master);
+	char wait[THR_DURATION_TEXT];
 
 	master->phase = THR_DRAINING;
 	for (unsigned int i = 0; i < master->worker_count; i++) {
@@ -51,17 +64,18 @@ static void drain(struct thr_master *master)
 			thr_slot_tell(slot, &message, NULL);
 	}
 	thr_loop_arm(master->loop, &master->deadline, wait_ms);
-	thr_log(THR_LOG_INFO, "draining: connections have %" PRIu64 " ms to end", wait_ms);
+	thr_duration_format(wait_ms, wait);
+	if (open)
+		thr_log(THR_LOG_INFO, "draining: connections that have %s to end: %" PRIu64, wait,
+			open);
 	thr_notify("STOPPING=1\nSTATUS=draining");
 }
 
 static void on_deadline(struct thr_timer *timer)
 {
 	struct thr_master *master = MASTER(timer, deadline);
-	uint64_t cut = 0;
+	uint64_t cut = count_connections(master);
 
-	for (unsigned int i = 0; i < master->worker_count; i++)
-		cut += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED);
 	kill_all(master);
 	thr_log(THR_LOG_WARNING,
 		"server.drain_timeout is over: connections that were cut: %" PRIu64, cut);
@@ -141,8 +155,29 @@ static void on_end_signal(struct thr_master *master, int number)
 		thr_log(THR_LOG_WARNING, "a second signal: ending at once");
 		return;
 	}
-	thr_log(THR_LOG_INFO, "%s", strsignal(number));
+	thr_log(THR_LOG_INFO, "SIG%s: stopping", sigabbrev_np(number));
 	drain(master);
+}
+
+static void on_signal(struct thr_master *master, int number)
+{
+	switch (number) {
+	case SIGCHLD:
+		reap(master);
+		break;
+	case SIGHUP:
+		master->reload_wanted = master->phase != THR_DRAINING;
+		if (master->phase == THR_SERVING)
+			thr_master_settle(master);
+		break;
+	case SIGUSR1:
+	case SIGUSR2:
+		thr_log(THR_LOG_INFO, "SIG%s: nothing to do: logs go to standard output",
+			sigabbrev_np(number));
+		break;
+	default:
+		on_end_signal(master, number);
+	}
 }
 
 static void on_signals(struct thr_io *io, uint32_t events)
@@ -151,17 +186,17 @@ static void on_signals(struct thr_io *io, uint32_t events)
 	struct signalfd_siginfo signal;
 
 	(void)events;
-	while (read(io->fd, &signal, sizeof(signal)) == sizeof(signal)) {
-		if (signal.ssi_signo == SIGCHLD) {
-			reap(master);
-		} else if (signal.ssi_signo == SIGHUP) {
-			master->reload_wanted = master->phase != THR_DRAINING;
-			if (master->phase == THR_SERVING)
-				thr_master_settle(master);
-		} else {
-			on_end_signal(master, (int)signal.ssi_signo);
-		}
-	}
+	while (read(io->fd, &signal, sizeof(signal)) == sizeof(signal))
+		on_signal(master, (int)signal.ssi_signo);
+}
+
+void thr_master_signals(sigset_t *ret_set)
+{
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
+
+	sigemptyset(ret_set);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(ret_set, numbers[i]);
 }
 
 static int watch_signals(struct thr_master *master)
@@ -169,11 +204,7 @@ static int watch_signals(struct thr_master *master)
 	sigset_t set;
 	int fd;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
+	thr_master_signals(&set);
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;

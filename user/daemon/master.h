@@ -2,7 +2,7 @@
 /*
  * The master: what of `run` keeps its privileges and talks to no stranger.
  *
- *            SIGHUP, SIGTERM, SIGCHLD
+ *            SIGHUP, SIGTERM, SIGCHLD, ...
  *                     |
  *     file -> +--------------+   listeners   (one a worker, open here as long as
  *             |    master    |                the address is served)
@@ -25,6 +25,7 @@
 #ifndef THR_MASTER_H
 #define THR_MASTER_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -83,6 +84,9 @@ struct thr_master {
 	int result; /* why it could not start, as a negative errno, with */
 	struct thr_error *error;
 };
+
+/* The signals that the master reads, to be blocked before thr_master_run(). */
+void thr_master_signals(sigset_t *ret_set);
 
 /* Start the workers and keep them running, until the end. Returns 0, or a negative
  * errno with master->error set when they could not all be started. */

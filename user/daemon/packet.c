@@ -77,7 +77,7 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_
 	AUTO_CLOSE int lock = -1;
 	int r;
 
-	if (!xdp->present)
+	if (!xdp->interface_count)
 		return 0;
 	lock = may_wait ? thr_lock(error) : thr_lock_try(error);
 	if (lock < 0)
@@ -100,7 +100,7 @@ void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached)
 {
 	AUTO_CLOSE int lock = -1;
 
-	if (!xdp->present)
+	if (!xdp->interface_count)
 		return;
 	lock = thr_lock(NULL);
 	if (lock >= 0)

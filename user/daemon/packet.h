@@ -10,8 +10,8 @@
 #include "config/config.h"
 
 /*
- * Attach to the interfaces and make the tables live; nothing without an xdp
- * section. On success `ret_attached`, with room for an element for each interface,
+ * Attach to the interfaces and make the tables live; nothing where there
+ * are none. On success `ret_attached`, with room for an element for each interface,
  * says which did not have the program before. On failure those are detached
  * again and the old tables are in force; but where the interfaces have several
  * throttles, those that were written before the one that failed keep the new.

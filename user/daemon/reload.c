@@ -48,6 +48,8 @@ void thr_reload_warn(const struct thr_master *master, const struct thr_config *c
 {
 	const struct thr_tables *tables = &config->xdp.tables;
 
+	if (config->xdp.present && !config->xdp.interface_count)
+		thr_log(THR_LOG_WARNING, "%s: " THR_WITHOUT_INTERFACES, master->path);
 	for (size_t i = 0; i < tables->service_count; i++)
 		if (tables->services[i].new_sources.count)
 			thr_log(THR_LOG_WARNING,
@@ -86,6 +88,18 @@ static void keep_fixed(struct thr_config *old, struct thr_config *config)
 	config->max_keys = old->max_keys;
 	config->server.user = old->server.user;
 	old->server.user = user; /* to be freed with it */
+}
+
+/* A file by which the next start would fail is refused, though the user stays. The
+ * lookup may be slow, so it is made only where the name changed. */
+static int check_user(const struct thr_config *old, const struct thr_config *config,
+		      struct thr_error *error)
+{
+	struct thr_run_as unused;
+
+	if (same_text(config->server.user, old->server.user))
+		return 0;
+	return thr_run_as_find(config->server.user, &unused, error);
 }
 
 static bool has_interface(const struct thr_xdp_config *xdp, const char *name)
@@ -169,8 +183,10 @@ static int apply_packet(const struct thr_config *config, struct thr_error *error
 static int prepare(const struct thr_master *master, const struct thr_config *config, bool moves,
 		   int *fds, struct thr_error *error)
 {
-	int r = moves ? open_listeners(master, config, fds, error) : 0;
+	int r = check_user(master->generation->config, config, error);
 
+	if (!r && moves)
+		r = open_listeners(master, config, fds, error);
 	if (r)
 		return r;
 	r = apply_packet(config, error);
@@ -187,7 +203,8 @@ static void commit(struct thr_master *master, struct thr_generation *generation)
 	thr_log_setup(config->log_level, config->log_format);
 	thr_reload_warn(master, config);
 	keep_fixed(old, config);
-	if (config->server.max_connections > old->server.max_connections)
+	if (config->route_count &&
+	    (!old->route_count || config->server.max_connections > old->server.max_connections))
 		thr_descriptors_raise(master, config->server.max_connections);
 	warn_left(&old->xdp, &config->xdp);
 	thr_generation_free(master->generation);

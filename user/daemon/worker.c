@@ -344,7 +344,7 @@ static void on_channel(struct thr_io *io, uint32_t events)
 
 static void settle_in(const struct thr_worker_parts *parts)
 {
-	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGTERM};
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
 	char name[32];
 	sigset_t none;
 
