@@ -242,6 +242,22 @@ def test_slow_but_steady_body_is_served():
     expect("status", client.read_response().status, 200)
 
 
+@cases({"new_connection": 0, "kept_connection": 1})
+def test_body_may_take_longer_than_other_times_of_the_target(requests_before):
+    times = {"connect_timeout": "200ms", "idle_timeout": "300ms", "response_timeout": "400ms"}
+    upstream = Upstream()
+    client = start({"/": upstream}, upstream=times).connect()
+    for _ in range(requests_before):
+        expect("status", client.ask().status, 200)
+
+    client.send(request("POST", "/", "Content-Length: 10"))
+    for _ in range(10):
+        time.sleep(0.1)  # in all longer than each of them: the target is not waited for
+        client.send(b"x")
+
+    expect("status", client.read_response().status, 200)
+
+
 def test_client_that_does_not_read_is_cut():
     closed = []
 

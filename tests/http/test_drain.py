@@ -57,7 +57,7 @@ def test_request_in_flight_is_answered(number):
     client.expect_closed()
     expect("exit status", given.proxy.wait_for_end(5), 0)
     expect_match("log", given.proxy.log.text(), f"{number.name}: stopping")
-    expect_match("log", given.proxy.log.text(), "connections that have 10s to end: 1")
+    expect_match("log", given.proxy.log.text(), "connections that have 10s to end: [12]")
 
 
 @cases({"sigusr1": signal.SIGUSR1, "sigusr2": signal.SIGUSR2})

@@ -129,6 +129,7 @@ static bool choose_target(struct exchange *exchange)
 		return false;
 	}
 	exchange->target = target;
+	exchange->error = 0;
 	exchange->has_target = true;
 	exchange->tried[exchange->tried_count++] = target;
 	exchange->addresses_left = ADDRESSES_MAX;
@@ -198,6 +199,7 @@ static bool get_upstream(struct exchange *exchange)
 		endpoint_refresh(endpoint);
 		if (!endpoint->address_count && endpoint->resolving) {
 			list_add_last(&endpoint->waiting, &exchange->item);
+			exchange->session->renewed = true;
 			return false;
 		}
 		if (exchange->addresses_left > endpoint->address_count)
@@ -217,7 +219,8 @@ static bool get_upstream(struct exchange *exchange)
 	upstream->exchange = exchange;
 	exchange->upstream = upstream;
 	exchange->error = 0;
-	exchange->answered = exchange->awaits = false;
+	exchange->answered = false;
+	exchange->awaits = true; /* a time is running: to connect, or of having been idle */
 	exchange->due_ms = 0;
 	if (!upstream->connected)
 		upstream_wait(upstream, rules->connect_timeout_ms);

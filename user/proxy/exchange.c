@@ -212,9 +212,10 @@ void exchange_settle(struct exchange *exchange)
 	if (!upstream || !upstream->connected || exchange->tunnel)
 		return;
 	now_ms = thr_loop_now_ms(upstream->endpoint->proxy->parts.loop);
+	exchange->progressed |= !exchange->due_ms; /* the first time for this connection */
 	awaits = !exchange_wants_body(exchange) &&
 		 !(exchange->head_sent && thr_buffer_length(&exchange->session->out));
-	if (exchange->progressed || exchange->head_sent || !exchange->due_ms)
+	if (exchange->progressed || exchange->head_sent)
 		exchange->due_ms =
 			now_ms + exchange->generation->config->upstream.response_timeout_ms;
 	if (!awaits && exchange->awaits)

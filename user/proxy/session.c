@@ -416,7 +416,9 @@ static void on_timer(struct thr_timer *timer)
 		exchange_client_timed_out(session->exchange);
 		break;
 	case WAIT_NAME:
-		exchange_timed_out(session->exchange);
+		/* The name may have been found, or not, in this very turn. */
+		if (session->exchange && exchange_wants_name(session->exchange))
+			exchange_timed_out(session->exchange);
 		break;
 	case WAIT_SEND:
 		session_abort(session);
