@@ -109,6 +109,9 @@ def with_files(directory, files):
     """The beginning of a command that runs with these texts as files of /etc."""
     if os.geteuid() != 0:
         raise Skip("needs root, to have its own /etc")
+    with open("/proc/self/mountinfo", encoding="ascii") as mounts:
+        if not any(line.split()[4] == "/" for line in mounts):
+            raise Skip("/ is not a mount point here, as in a plain chroot: no /etc of its own")
     script = ""
     for name, text in files.items():
         path = directory / name

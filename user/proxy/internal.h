@@ -89,7 +89,7 @@ struct endpoint {
 	char *host;
 	char *name; /* "host:port", for logs */
 	uint16_t port;
-	bool is_literal; /* an address: never looked up */
+	bool is_literal; /* an address, or localhost: never looked up */
 	bool resolving;
 	uint64_t expires_ms; /* when the addresses are to be looked up again */
 	size_t address_count, turn;
