@@ -96,7 +96,7 @@ def wait_until(what, is_so, deadline_s=DEADLINE_S):
     while not (result := is_so()):
         if time.monotonic() > end:
             fail(f"not within {deadline_s} s: {what}")
-        time.sleep(0.002)
+        time.sleep(0.002)  # of another process, which gives no event: polled under the deadline
     return result
 
 

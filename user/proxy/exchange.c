@@ -95,8 +95,7 @@ static void log_exchange(struct exchange *exchange)
 		.request_id = {exchange->id, exchange->id_length},
 	};
 
-	proxy_count_status(proxy, exchange->status);
-	proxy_log_access(proxy, &access);
+	proxy_tell(proxy, &access);
 }
 
 void exchange_let_go(struct exchange *exchange, bool reusable)

@@ -471,7 +471,7 @@ void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT]);
 /* A session was closed: there may be room to accept again. */
 void proxy_session_closed(struct thr_proxy *proxy);
 
-void proxy_count_status(struct thr_proxy *proxy, unsigned int status);
-void proxy_log_access(struct thr_proxy *proxy, const struct thr_access *access);
+/* A request is over: count its status and write its line. */
+void proxy_tell(struct thr_proxy *proxy, const struct thr_access *access);
 
 #endif

@@ -77,16 +77,11 @@ void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT])
 		put_hex(id + i, (uint32_t)proxy_random(proxy));
 }
 
-void proxy_count_status(struct thr_proxy *proxy, unsigned int status)
-{
-	proxy->parts.counts->responses[status < 600 ? status / 100 : 0]++;
-}
-
-void proxy_log_access(struct thr_proxy *proxy, const struct thr_access *access)
+void proxy_tell(struct thr_proxy *proxy, const struct thr_access *access)
 {
 	char *line;
 
-	(void)proxy;
+	proxy->parts.counts->responses[access->status < 600 ? access->status / 100 : 0]++;
 	if (!thr_log_enabled(THR_LOG_INFO))
 		return;
 	line = thr_log_reserve(THR_ACCESS_LINE_MAX);

@@ -58,8 +58,7 @@ static void tell(struct session *session, const struct told *told)
 		.request_id = told->id,
 	};
 
-	proxy_count_status(proxy, told->status);
-	proxy_log_access(proxy, &access);
+	proxy_tell(proxy, &access);
 }
 
 /* Answer what is not a request, and close: where the next one begins is unknown. */
