@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Bodies reframed in pieces of any size, and the buffers that keep what is left. */
 #include "proxy/body.h"
-#include "proxy/buffer.h"
+#include "core/buffer.h"
 
 #include <errno.h>
 #include <stdio.h>

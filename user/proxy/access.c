@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "core/clock.h"
-#include "proxy/writer.h"
+#include "core/writer.h"
 
 /* Bytes kept of values that others choose, and "..." after a cut. */
 #define METHOD_MAX 32

@@ -5,7 +5,7 @@
  * about this client at this moment.
  */
 #include "http/http.h"
-#include "proxy/fields.h"
+#include "http/write.h"
 #include "proxy/heads.h"
 
 size_t thr_head_answer(char *out, size_t size, const struct thr_answer *answer)

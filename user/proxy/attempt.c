@@ -132,7 +132,7 @@ static bool choose_target(struct exchange *exchange)
 	exchange->error = 0;
 	exchange->has_target = true;
 	exchange->tried[exchange->tried_count++] = target;
-	exchange->addresses_left = ADDRESSES_MAX;
+	exchange->addresses_left = THR_ADDRESSES_MAX;
 	exchange->upstream_begin_ns = thr_loop_now_ns(proxy->parts.loop);
 	thr_target_begin(generation->targets, target, proxy->parts.worker);
 	return true;
@@ -143,12 +143,12 @@ static void on_resolved(void *context, const struct thr_address *address, size_t
 {
 	struct endpoint *endpoint = context;
 	uint64_t now_ms = thr_loop_now_ms(endpoint->proxy->parts.loop);
-	struct list waiting;
+	struct thr_link waiting;
 
 	/* A name that has no address now keeps those that it had. */
 	endpoint->expires_ms = now_ms + (count ? ttl_s * 1000ULL : RESOLVE_RETRY_MS);
 	if (count) {
-		endpoint->address_count = count < ADDRESSES_MAX ? count : ADDRESSES_MAX;
+		endpoint->address_count = count < THR_ADDRESSES_MAX ? count : THR_ADDRESSES_MAX;
 		for (size_t i = 0; i < endpoint->address_count; i++) {
 			endpoint->address[i] = address[i];
 			endpoint->address[i].port = endpoint->port;
@@ -156,17 +156,17 @@ static void on_resolved(void *context, const struct thr_address *address, size_t
 	}
 	endpoint->resolving = false;
 
-	list_init(&waiting);
-	while (!list_is_empty(&endpoint->waiting)) {
-		struct list *item = endpoint->waiting.next;
+	thr_link_init(&waiting);
+	while (!thr_link_is_empty(&endpoint->waiting)) {
+		struct thr_link *item = endpoint->waiting.next;
 
-		list_remove(item);
-		list_add_last(&waiting, item);
+		thr_link_remove(item);
+		thr_link_add_last(&waiting, item);
 	}
-	while (!list_is_empty(&waiting)) {
-		struct exchange *exchange = CONTAINER(waiting.next, struct exchange, item);
+	while (!thr_link_is_empty(&waiting)) {
+		struct exchange *exchange = THR_CONTAINER(waiting.next, struct exchange, item);
 
-		list_remove(&exchange->item);
+		thr_link_remove(&exchange->item);
 		if (!endpoint->address_count)
 			exchange_fail(exchange, 502, "The target's name has no address.");
 		thr_loop_defer(endpoint->proxy->parts.loop, &exchange->session->again);
@@ -181,7 +181,7 @@ void endpoint_refresh(struct endpoint *endpoint)
 		return;
 	endpoint->resolving = true;
 	endpoint->references++;
-	resolver_find(endpoint->proxy->resolver, endpoint->host, on_resolved, endpoint);
+	thr_resolver_find(endpoint->proxy->resolver, endpoint->host, on_resolved, endpoint);
 }
 
 /* Get a connection to the chosen target, or begin to. Returns whether there is one;
@@ -198,7 +198,7 @@ static bool get_upstream(struct exchange *exchange)
 	if (!upstream) {
 		endpoint_refresh(endpoint);
 		if (!endpoint->address_count && endpoint->resolving) {
-			list_add_last(&endpoint->waiting, &exchange->item);
+			thr_link_add_last(&endpoint->waiting, &exchange->item);
 			exchange->session->renewed = true;
 			return false;
 		}

@@ -25,10 +25,10 @@ static struct exchange *take(struct thr_proxy *proxy)
 	struct exchange *exchange;
 	struct thr_buffer request;
 
-	if (list_is_empty(&proxy->spare))
+	if (thr_link_is_empty(&proxy->spare))
 		return calloc(1, sizeof(*exchange));
-	exchange = CONTAINER(proxy->spare.next, struct exchange, item);
-	list_remove(&exchange->item);
+	exchange = THR_CONTAINER(proxy->spare.next, struct exchange, item);
+	thr_link_remove(&exchange->item);
 	proxy->spare_count--;
 	request = exchange->request;
 	*exchange = (struct exchange){.request = {.at = request.at, .room = request.room}};
@@ -42,16 +42,16 @@ static void give(struct thr_proxy *proxy, struct exchange *exchange)
 		free(exchange);
 		return;
 	}
-	list_add_first(&proxy->spare, &exchange->item);
+	thr_link_add_first(&proxy->spare, &exchange->item);
 	proxy->spare_count++;
 }
 
 void exchange_free_spare(struct thr_proxy *proxy)
 {
-	while (!list_is_empty(&proxy->spare)) {
-		struct exchange *exchange = CONTAINER(proxy->spare.next, struct exchange, item);
+	while (!thr_link_is_empty(&proxy->spare)) {
+		struct exchange *exchange = THR_CONTAINER(proxy->spare.next, struct exchange, item);
 
-		list_remove(&exchange->item);
+		thr_link_remove(&exchange->item);
 		thr_buffer_clear(&exchange->request);
 		free(exchange);
 	}
@@ -59,7 +59,7 @@ void exchange_free_spare(struct thr_proxy *proxy)
 
 static void release(struct thr_deferred *deferred)
 {
-	struct exchange *exchange = CONTAINER(deferred, struct exchange, deferred);
+	struct exchange *exchange = THR_CONTAINER(deferred, struct exchange, deferred);
 	struct generation *generation = exchange->generation;
 
 	thr_buffer_clear(&exchange->pending);
@@ -103,8 +103,8 @@ void exchange_let_go(struct exchange *exchange, bool reusable)
 	struct upstream *upstream = exchange->upstream;
 
 	exchange->upstream = NULL;
-	if (!list_is_empty(&exchange->item))
-		list_remove(&exchange->item);
+	if (!thr_link_is_empty(&exchange->item))
+		thr_link_remove(&exchange->item);
 	if (exchange->has_target)
 		thr_target_end(exchange->generation->targets, exchange->target,
 			       exchange->session->proxy->parts.worker);
@@ -196,7 +196,7 @@ bool exchange_wants_body(const struct exchange *exchange)
 
 bool exchange_wants_name(const struct exchange *exchange)
 {
-	return !list_is_empty(&exchange->item);
+	return !thr_link_is_empty(&exchange->item);
 }
 
 /* The target is waited for when neither the client's body nor its taking of the answer
@@ -315,7 +315,7 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 	if (!exchange)
 		return -ENOMEM;
 	exchange->session = session;
-	list_init(&exchange->item);
+	thr_link_init(&exchange->item);
 	r = build_request(exchange, admitted, rest, ret_used);
 	if (r < 0) {
 		give(proxy, exchange);

@@ -19,7 +19,7 @@
  */
 #include "proxy/heads.h"
 
-#include "proxy/fields.h"
+#include "http/write.h"
 
 #define BIT(id) (1U << (id))
 _Static_assert(THR_FIELD_IDS <= 32, "a mask holds every id");

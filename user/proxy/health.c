@@ -20,7 +20,7 @@ struct check {
 	struct thr_io io;
 	struct thr_timer timer;
 	struct thr_deferred deferred;
-	struct list item; /* of checks->running */
+	struct thr_link item; /* of checks->running */
 	struct generation *generation;
 	const struct route *route;
 	size_t target;
@@ -33,12 +33,12 @@ struct check {
 struct checks {
 	struct thr_timer timer;
 	struct generation *generation;
-	struct list running;
+	struct thr_link running;
 };
 
 static void release(struct thr_deferred *deferred)
 {
-	struct check *check = CONTAINER(deferred, struct check, deferred);
+	struct check *check = THR_CONTAINER(deferred, struct check, deferred);
 
 	generation_put(check->generation);
 	free(check);
@@ -54,7 +54,7 @@ static void stop(struct check *check)
 	if (check->io.fd >= 0)
 		close(check->io.fd);
 	check->io.fd = -1;
-	list_remove(&check->item);
+	thr_link_remove(&check->item);
 	thr_loop_defer(loop, &check->deferred);
 }
 
@@ -128,7 +128,7 @@ static void read_answer(struct check *check)
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct check *check = CONTAINER(io, struct check, io);
+	struct check *check = THR_CONTAINER(io, struct check, io);
 
 	if (!check->ended && events & EPOLLOUT && check->sent < check->length)
 		send_probe(check);
@@ -138,7 +138,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 
 static void on_timeout(struct thr_timer *timer)
 {
-	end(CONTAINER(timer, struct check, timer), "no answer in time");
+	end(THR_CONTAINER(timer, struct check, timer), "no answer in time");
 }
 
 static void begin(struct checks *checks, const struct route *route, size_t target)
@@ -163,7 +163,7 @@ static void begin(struct checks *checks, const struct route *route, size_t targe
 				 "GET %s HTTP/1.1\r\nHost: %s\r\n"
 				 "User-Agent: xdp-throttle-health\r\nConnection: close\r\n\r\n",
 				 rules->path, endpoint->name);
-	list_add_last(&checks->running, &check->item);
+	thr_link_add_last(&checks->running, &check->item);
 	thr_loop_arm(loop, &check->timer, rules->timeout_ms);
 	check->io.fd = endpoint_connect(endpoint);
 	if (check->io.fd < 0 ||
@@ -173,7 +173,7 @@ static void begin(struct checks *checks, const struct route *route, size_t targe
 
 static void on_turn(struct thr_timer *timer)
 {
-	struct checks *checks = CONTAINER(timer, struct checks, timer);
+	struct checks *checks = THR_CONTAINER(timer, struct checks, timer);
 	struct generation *generation = checks->generation;
 	struct thr_loop *loop = generation->proxy->parts.loop;
 	const struct thr_config *config = generation->config;
@@ -212,7 +212,7 @@ int checks_start(struct generation *generation)
 		return -ENOMEM;
 	checks->timer.fire = on_turn;
 	checks->generation = generation;
-	list_init(&checks->running);
+	thr_link_init(&checks->running);
 	generation->checks = checks;
 	thr_loop_arm(generation->proxy->parts.loop, &checks->timer, 1);
 	return 0;
@@ -226,7 +226,7 @@ void checks_stop(struct generation *generation)
 	if (!checks)
 		return;
 	thr_loop_disarm(generation->proxy->parts.loop, &checks->timer);
-	while (!list_is_empty(&checks->running))
-		stop(CONTAINER(checks->running.next, struct check, item));
+	while (!thr_link_is_empty(&checks->running))
+		stop(THR_CONTAINER(checks->running.next, struct check, item));
 	free(checks);
 }

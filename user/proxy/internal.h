@@ -22,11 +22,13 @@
 #ifndef THR_PROXY_INTERNAL_H
 #define THR_PROXY_INTERNAL_H
 
+#include "core/buffer.h"
 #include "core/clock.h"
+#include "core/link.h"
+#include "core/resolve.h"
 #include "proxy/access.h"
 #include "proxy/balance.h"
 #include "proxy/body.h"
-#include "proxy/buffer.h"
 #include "proxy/heads.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
@@ -34,50 +36,8 @@
 #define SCRATCH 65536 /* bytes read at once */
 #define REQUEST_ID_TEXT 32
 #define ENDPOINT_BUCKETS 1024
-#define ADDRESSES_MAX 8 /* of a name that are kept */
 
-struct thr_resolver;
 struct exchange;
-
-struct list {
-	struct list *next, *prev;
-};
-
-static inline void list_init(struct list *list)
-{
-	list->next = list->prev = list;
-}
-
-static inline bool list_is_empty(const struct list *list)
-{
-	return list->next == list;
-}
-
-static inline void list_add_first(struct list *list, struct list *item)
-{
-	item->next = list->next;
-	item->prev = list;
-	list->next->prev = item;
-	list->next = item;
-}
-
-static inline void list_add_last(struct list *list, struct list *item)
-{
-	item->prev = list->prev;
-	item->next = list;
-	list->prev->next = item;
-	list->prev = item;
-}
-
-/* Safe for an item that is in no list but was initialized. */
-static inline void list_remove(struct list *item)
-{
-	item->prev->next = item->next;
-	item->next->prev = item->prev;
-	list_init(item);
-}
-
-#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* --- endpoints and connections to them: upstream.c ------------------------------- */
 
@@ -93,9 +53,9 @@ struct endpoint {
 	bool resolving;
 	uint64_t expires_ms; /* when the addresses are to be looked up again */
 	size_t address_count, turn;
-	struct thr_address address[ADDRESSES_MAX];
-	struct list waiting; /* exchanges, for the first addresses */
-	struct list idle;    /* upstreams, the one used last at the end */
+	struct thr_address address[THR_ADDRESSES_MAX];
+	struct thr_link waiting; /* exchanges, for the first addresses */
+	struct thr_link idle;	 /* upstreams, the one used last at the end */
 	size_t idle_count;
 };
 
@@ -103,7 +63,7 @@ struct upstream {
 	struct thr_io io;
 	struct thr_timer timer;
 	struct thr_deferred deferred;
-	struct list item; /* of endpoint->idle */
+	struct thr_link item; /* of endpoint->idle */
 	struct endpoint *endpoint;
 	struct exchange *exchange; /* NULL: idle or closed */
 	struct thr_buffer in;	   /* a part of a head or of trailers */
@@ -199,25 +159,13 @@ void generation_put(struct generation *generation); /* NULL-safe */
 int checks_start(struct generation *generation);
 void checks_stop(struct generation *generation);
 
-/* --- names: resolve.c ------------------------------------------------------------- */
-
-typedef void resolved(void *context, const struct thr_address *address, size_t count,
-		      uint32_t ttl_s);
-
-int resolver_new(struct thr_loop *loop, struct thr_resolver **ret);
-void resolver_free(struct thr_resolver *resolver); /* calls what waits, with count 0 */
-
-/* Look up the IPv4 and IPv6 addresses of a name; `done` is called once, maybe
- * before this returns, with count 0 when there is none. Ports are 0. */
-void resolver_find(struct thr_resolver *resolver, const char *host, resolved *done, void *context);
-
 /* --- a request and its response: exchange.c ---------------------------------------- */
 
 struct exchange {
 	struct session *session;
 	struct generation *generation;
 	const struct route *route;
-	struct list item; /* of endpoint->waiting, or proxy->spare */
+	struct thr_link item; /* of endpoint->waiting, or proxy->spare */
 	struct thr_deferred deferred;
 
 	/* where it goes */
@@ -388,7 +336,7 @@ struct session {
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on in the next turn */
 	struct thr_deferred deferred;
-	struct list item; /* of proxy->sessions */
+	struct thr_link item; /* of proxy->sessions */
 	struct thr_proxy *proxy;
 	struct exchange *exchange;
 	struct thr_buffer in;  /* read, not used yet */
@@ -444,8 +392,8 @@ struct thr_proxy {
 	struct endpoint *endpoints[ENDPOINT_BUCKETS];
 	struct listener *listeners; /* by slot */
 	struct thr_timer accept_timer;
-	struct list sessions;
-	struct list spare; /* exchanges that ended */
+	struct thr_link sessions;
+	struct thr_link spare; /* exchanges that ended */
 	size_t spare_count;
 	size_t session_count, session_max;
 	bool draining;

@@ -111,7 +111,7 @@ static void resume_accepting(struct thr_proxy *proxy)
 
 static void on_accept_timer(struct thr_timer *timer)
 {
-	resume_accepting(CONTAINER(timer, struct thr_proxy, accept_timer));
+	resume_accepting(THR_CONTAINER(timer, struct thr_proxy, accept_timer));
 }
 
 /* The connection that has been idle for longest, of the next ones in a row: what
@@ -121,10 +121,10 @@ static struct session *find_idle(struct thr_proxy *proxy)
 	struct session *found = NULL;
 
 	for (size_t i = 0; i < IDLE_LOOKS && i < proxy->session_count; i++) {
-		struct session *session = CONTAINER(proxy->sessions.next, struct session, item);
+		struct session *session = THR_CONTAINER(proxy->sessions.next, struct session, item);
 
-		list_remove(&session->item);
-		list_add_last(&proxy->sessions, &session->item);
+		thr_link_remove(&session->item);
+		thr_link_add_last(&proxy->sessions, &session->item);
 		if (session->wait == WAIT_IDLE &&
 		    (!found || session->timer.due_ms < found->timer.due_ms))
 			found = session;
@@ -163,7 +163,7 @@ static bool make_room(struct thr_proxy *proxy)
 
 static void on_connections(struct thr_io *io, uint32_t events)
 {
-	struct listener *listener = CONTAINER(io, struct listener, io);
+	struct listener *listener = THR_CONTAINER(io, struct listener, io);
 	struct thr_proxy *proxy = listener->proxy;
 
 	(void)events;
@@ -240,8 +240,8 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 		proxy->parts = *parts;
 		proxy->accepting = true;
 		proxy->accept_timer.fire = on_accept_timer;
-		list_init(&proxy->sessions);
-		list_init(&proxy->spare);
+		thr_link_init(&proxy->sessions);
+		thr_link_init(&proxy->spare);
 		proxy->listeners = calloc(parts->workers, sizeof(*proxy->listeners));
 		r = proxy->listeners ? 0 : -ENOMEM;
 	}
@@ -250,7 +250,7 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 	if (r == 0 && getrandom(proxy->random, sizeof(proxy->random), 0) < 0)
 		r = -errno;
 	if (r == 0)
-		r = resolver_new(parts->loop, &proxy->resolver);
+		r = thr_resolver_new(parts->loop, &proxy->resolver);
 	if (r < 0) {
 		thr_proxy_free(proxy);
 		return thr_fail(error, -r, "the proxy cannot start: %s", strerror(-r));
@@ -292,7 +292,7 @@ int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
 
 void thr_proxy_drain(struct thr_proxy *proxy)
 {
-	struct list *item, *next;
+	struct thr_link *item, *next;
 
 	if (proxy->draining)
 		return;
@@ -301,7 +301,7 @@ void thr_proxy_drain(struct thr_proxy *proxy)
 	proxy->draining = true;
 	/* What a client has sent already is still answered. */
 	for (item = proxy->sessions.next; item != &proxy->sessions; item = next) {
-		struct session *session = CONTAINER(item, struct session, item);
+		struct session *session = THR_CONTAINER(item, struct session, item);
 
 		next = item->next;
 		if (session->wait != WAIT_IDLE && session->used)
@@ -327,11 +327,11 @@ void thr_proxy_free(struct thr_proxy *proxy)
 		if (proxy->listeners[i].proxy)
 			thr_proxy_unlisten(proxy, i);
 	proxy->draining = true;
-	while (proxy->sessions.next && !list_is_empty(&proxy->sessions))
-		session_close(CONTAINER(proxy->sessions.next, struct session, item));
+	while (proxy->sessions.next && !thr_link_is_empty(&proxy->sessions))
+		session_close(THR_CONTAINER(proxy->sessions.next, struct session, item));
 	if (proxy->generation)
 		checks_stop(proxy->generation);
-	resolver_free(proxy->resolver);
+	thr_resolver_free(proxy->resolver);
 	/* What was put off to the end of the turn still points here. */
 	thr_loop_turn(proxy->parts.loop, 0);
 	generation_put(proxy->generation);

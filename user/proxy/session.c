@@ -374,7 +374,7 @@ void session_next(struct session *session, bool keep_alive)
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct session *session = CONTAINER(io, struct session, io);
+	struct session *session = THR_CONTAINER(io, struct session, io);
 
 	if (session->state == SESSION_CLOSED)
 		return;
@@ -393,7 +393,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 
 static void on_again(struct thr_deferred *deferred)
 {
-	struct session *session = CONTAINER(deferred, struct session, again);
+	struct session *session = THR_CONTAINER(deferred, struct session, again);
 
 	if (session->state != SESSION_CLOSED)
 		session_pump(session);
@@ -401,7 +401,7 @@ static void on_again(struct thr_deferred *deferred)
 
 static void on_timer(struct thr_timer *timer)
 {
-	struct session *session = CONTAINER(timer, struct session, timer);
+	struct session *session = THR_CONTAINER(timer, struct session, timer);
 	enum session_wait wait = session->wait;
 
 	session->renewed = true;
@@ -447,7 +447,7 @@ void session_drain(struct session *session)
 
 static void release(struct thr_deferred *deferred)
 {
-	struct session *session = CONTAINER(deferred, struct session, deferred);
+	struct session *session = THR_CONTAINER(deferred, struct session, deferred);
 
 	/* It may still be queued to go on; then it is freed a turn later. */
 	if (session->again.queued) {
@@ -472,7 +472,7 @@ void session_close(struct session *session)
 	thr_loop_disarm(proxy->parts.loop, &session->timer);
 	close(session->io.fd);
 	session->io.fd = -1;
-	list_remove(&session->item);
+	thr_link_remove(&session->item);
 	thr_loop_defer(proxy->parts.loop, &session->deferred);
 	proxy_session_closed(proxy);
 }
@@ -509,7 +509,7 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 		free(session);
 		return;
 	}
-	list_add_last(&proxy->sessions, &session->item);
+	thr_link_add_last(&proxy->sessions, &session->item);
 	proxy->parts.counts->open_connections = ++proxy->session_count;
 	thr_loop_arm(proxy->parts.loop, &session->timer, server->header_timeout_ms);
 }

@@ -57,8 +57,8 @@ static struct endpoint *endpoint_new(struct thr_proxy *proxy, const struct thr_t
 	}
 	endpoint->proxy = proxy;
 	endpoint->port = target->port;
-	list_init(&endpoint->waiting);
-	list_init(&endpoint->idle);
+	thr_link_init(&endpoint->waiting);
+	thr_link_init(&endpoint->idle);
 	endpoint->address_count = fixed_addresses(target->host, endpoint->address);
 	endpoint->is_literal = endpoint->address_count > 0;
 	for (size_t i = 0; i < endpoint->address_count; i++)
@@ -87,8 +87,8 @@ struct endpoint *endpoint_get(struct thr_proxy *proxy, const struct thr_target *
 
 void endpoint_close_idle(struct endpoint *endpoint)
 {
-	while (!list_is_empty(&endpoint->idle))
-		upstream_close(CONTAINER(endpoint->idle.next, struct upstream, item));
+	while (!thr_link_is_empty(&endpoint->idle))
+		upstream_close(THR_CONTAINER(endpoint->idle.next, struct upstream, item));
 }
 
 void endpoint_put(struct endpoint *endpoint)
@@ -111,7 +111,7 @@ void endpoint_put(struct endpoint *endpoint)
 
 static void release(struct thr_deferred *deferred)
 {
-	struct upstream *upstream = CONTAINER(deferred, struct upstream, deferred);
+	struct upstream *upstream = THR_CONTAINER(deferred, struct upstream, deferred);
 
 	thr_buffer_clear(&upstream->in);
 	free(upstream);
@@ -124,8 +124,8 @@ void upstream_close(struct upstream *upstream)
 	if (upstream->closed)
 		return;
 	upstream->closed = true;
-	if (!list_is_empty(&upstream->item)) {
-		list_remove(&upstream->item);
+	if (!thr_link_is_empty(&upstream->item)) {
+		thr_link_remove(&upstream->item);
 		upstream->endpoint->idle_count--;
 	}
 	upstream->exchange = NULL;
@@ -138,7 +138,7 @@ void upstream_close(struct upstream *upstream)
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct upstream *upstream = CONTAINER(io, struct upstream, io);
+	struct upstream *upstream = THR_CONTAINER(io, struct upstream, io);
 
 	if (upstream->closed)
 		return;
@@ -156,7 +156,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 
 static void on_timer(struct thr_timer *timer)
 {
-	struct upstream *upstream = CONTAINER(timer, struct upstream, timer);
+	struct upstream *upstream = THR_CONTAINER(timer, struct upstream, timer);
 
 	if (upstream->exchange)
 		exchange_timed_out(upstream->exchange);
@@ -211,7 +211,7 @@ int upstream_open(struct endpoint *endpoint, struct upstream **ret_upstream)
 	upstream->timer.fire = on_timer;
 	upstream->deferred.run = release;
 	upstream->endpoint = endpoint;
-	list_init(&upstream->item);
+	thr_link_init(&upstream->item);
 	r = thr_loop_watch(endpoint->proxy->parts.loop, &upstream->io,
 			   EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 	if (r < 0) {
@@ -233,14 +233,15 @@ static bool is_quiet(const struct upstream *upstream)
 
 struct upstream *upstream_reuse(struct endpoint *endpoint, bool checked)
 {
-	while (!list_is_empty(&endpoint->idle)) {
-		struct upstream *upstream = CONTAINER(endpoint->idle.prev, struct upstream, item);
+	while (!thr_link_is_empty(&endpoint->idle)) {
+		struct upstream *upstream =
+			THR_CONTAINER(endpoint->idle.prev, struct upstream, item);
 
 		if (checked && !is_quiet(upstream)) {
 			upstream_close(upstream);
 			continue;
 		}
-		list_remove(&upstream->item);
+		thr_link_remove(&upstream->item);
 		endpoint->idle_count--;
 		upstream->reused = true;
 		return upstream;
@@ -262,7 +263,7 @@ void upstream_park(struct upstream *upstream)
 	}
 	upstream->readable = false;
 	upstream->exchange = NULL;
-	list_add_last(&endpoint->idle, &upstream->item);
+	thr_link_add_last(&endpoint->idle, &upstream->item);
 	endpoint->idle_count++;
 	upstream_wait(upstream, rules->idle_timeout_ms);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The lines of a head, for the files that write them; each is left out as a whole
  * where it does not fit. */
-#ifndef THR_FIELDS_H
-#define THR_FIELDS_H
+#ifndef THR_HTTP_WRITE_H
+#define THR_HTTP_WRITE_H
 
 #include "http/http.h"
-#include "proxy/writer.h"
+#include "core/writer.h"
 
 /* `status` has three digits; a reason may be empty, the space before it stays
  * (RFC 9112, 4). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Growing by doubling, from what most heads need; see buffer.h. */
-#include "proxy/buffer.h"
+#include "core/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>

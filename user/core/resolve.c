@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * Names to addresses by c-ares, which asks DNS servers and reads /etc/hosts, driven
- * by the loop: c-ares says which sockets it waits for and until when.
- */
+/* c-ares driven by the loop: it says which sockets it waits for and until when. */
+#include "core/resolve.h"
+
 #include <ares.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
 
-#include "proxy/internal.h"
+#include "core/link.h"
 
 #define QUERY_TIMEOUT_MS 2000
 #define QUERY_TRIES 2
@@ -29,7 +28,7 @@ struct thr_resolver {
 };
 
 struct lookup {
-	resolved *done;
+	thr_resolved *done;
 	void *context;
 };
 
@@ -47,7 +46,7 @@ static void settle(struct thr_resolver *resolver)
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct thr_resolver *resolver = CONTAINER(io, struct lookup_socket, io)->resolver;
+	struct thr_resolver *resolver = THR_CONTAINER(io, struct lookup_socket, io)->resolver;
 	bool readable = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
 	bool writable = events & (EPOLLOUT | EPOLLERR | EPOLLHUP);
 
@@ -58,7 +57,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 
 static void on_timer(struct thr_timer *timer)
 {
-	struct thr_resolver *resolver = CONTAINER(timer, struct thr_resolver, timer);
+	struct thr_resolver *resolver = THR_CONTAINER(timer, struct thr_resolver, timer);
 
 	ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	settle(resolver);
@@ -94,7 +93,7 @@ static void on_socket(void *context, ares_socket_t fd, int readable, int writabl
 
 static void on_result(void *context, int status, int timeouts, struct ares_addrinfo *found)
 {
-	struct thr_address address[ADDRESSES_MAX];
+	struct thr_address address[THR_ADDRESSES_MAX];
 	struct lookup *lookup = context;
 	uint32_t ttl_s = TTL_MOST_S;
 	size_t count = 0;
@@ -102,7 +101,7 @@ static void on_result(void *context, int status, int timeouts, struct ares_addri
 	(void)timeouts;
 	if (status == ARES_SUCCESS && found) {
 		for (const struct ares_addrinfo_node *node = found->nodes;
-		     node && count < ADDRESSES_MAX; node = node->ai_next) {
+		     node && count < THR_ADDRESSES_MAX; node = node->ai_next) {
 			thr_address_from_sockaddr(node->ai_addr, &address[count]);
 			address[count++].port = 0;
 			if (node->ai_ttl >= 0 && (uint32_t)node->ai_ttl < ttl_s)
@@ -115,7 +114,7 @@ static void on_result(void *context, int status, int timeouts, struct ares_addri
 	free(lookup);
 }
 
-int resolver_new(struct thr_loop *loop, struct thr_resolver **ret)
+int thr_resolver_new(struct thr_loop *loop, struct thr_resolver **ret)
 {
 	struct thr_resolver *resolver = calloc(1, sizeof(*resolver));
 	struct ares_options options = {
@@ -143,7 +142,7 @@ int resolver_new(struct thr_loop *loop, struct thr_resolver **ret)
 	return 0;
 }
 
-void resolver_free(struct thr_resolver *resolver)
+void thr_resolver_free(struct thr_resolver *resolver)
 {
 	if (!resolver)
 		return;
@@ -153,7 +152,8 @@ void resolver_free(struct thr_resolver *resolver)
 	free(resolver);
 }
 
-void resolver_find(struct thr_resolver *resolver, const char *host, resolved *done, void *context)
+void thr_resolver_find(struct thr_resolver *resolver, const char *host, thr_resolved *done,
+		       void *context)
 {
 	const struct ares_addrinfo_hints hints = {
 		.ai_family = AF_UNSPEC,
