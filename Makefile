@@ -20,7 +20,7 @@ B := build
 # --- flags ------------------------------------------------------------------
 
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes $(if $(CI),-Werror)
-PACKAGES := libbpf libxdp yaml-0.1 jansson libcares libseccomp
+PACKAGES := libbpf libxdp yaml-0.1 jansson libcares libseccomp hiredis openssl
 CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -I$B $(CFLAGS) \
 	-DTHR_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -31,7 +31,7 @@ VERSION := 0.1.0
 
 # --- what there is ----------------------------------------------------------
 
-USER_SRC := $(wildcard user/core/*.c user/config/*.c user/http/*.c user/store/*.c user/control/*.c user/proxy/*.c user/daemon/*.c user/cli/*.c)
+USER_SRC := $(wildcard user/core/*.c user/config/*.c user/http/*.c user/store/*.c user/control/*.c user/proxy/*.c user/api/*.c user/daemon/*.c user/cli/*.c)
 USER_OBJ := $(USER_SRC:%.c=$B/%.o)
 UNIT := $(patsubst tests/unit/%.c,$B/tests/unit/%,$(wildcard tests/unit/*.c))
 BPF_TESTS := $(patsubst tests/bpf/test_%.c,$B/tests/bpf/test_%,$(wildcard tests/bpf/test_*.c))
@@ -102,7 +102,7 @@ $B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% use
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)$(CLANG) -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -Itests -Ibpf -isystem /usr/share/include \
 		-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		$(filter %.c %.o,$^) -lyaml -o $@
+		$(filter %.c %.o,$^) -lyaml -lcares -o $@
 
 # Those of HTTP compare with llhttp, which is Debian's and not held to our warnings.
 LLHTTP_OBJ := $(patsubst %,$B/tests/fuzz/llhttp/%.o,api http llhttp)

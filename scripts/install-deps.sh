@@ -6,19 +6,20 @@
 #   scripts/install-deps.sh build|demo|test|check|bench
 set -euo pipefail
 
-demo="iproute2 util-linux curl"
+demo="iproute2 util-linux curl redis-server"
 case ${1:-build} in
 build)
 	packages="clang gcc libc6-dev linux-libc-dev pkg-config bpftool libbpf-dev libxdp-dev
-		libelf-dev zlib1g-dev libyaml-dev libjansson-dev libc-ares-dev libseccomp-dev"
+		libelf-dev zlib1g-dev libyaml-dev libjansson-dev libc-ares-dev libseccomp-dev libhiredis-dev libssl-dev"
 	;;
 demo) packages=$demo ;;
 test)
 	packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86
-		node-llhttp python3"
+		node-llhttp python3 redis-server faketime openssl prometheus"
 	;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
-bench) packages="$demo procps nftables iptables ethtool nginx-light haproxy wrk slowhttptest" ;;
+bench) packages="$demo procps nftables iptables ethtool nginx-light haproxy wrk slowhttptest
+		libnginx-mod-http-lua lua-nginx-redis redis-server" ;;
 *)
 	echo "usage: $0 build|demo|test|check|bench" >&2
 	exit 2
@@ -58,9 +59,9 @@ made_policy=
 new_units=()
 trap 'rm -f "$log"; [ -z "$made_policy" ] || "${run[@]}" rm -f "$policy"' EXIT
 
-# The servers that the benches compare with are not for serving: their packages ask
-# policy-rc.d before they start anything, and what they enable is disabled again. A
-# policy that is there, and a unit that was there, is somebody's: it stays.
+# The servers that the demo, tests and benches start themselves are not for serving: their
+# packages ask policy-rc.d before they start anything, and what they enable is disabled
+# again. A policy that is there, and a unit that was there, is somebody's: it stays.
 keep_services_off() {
 	local unit
 	if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
@@ -69,11 +70,11 @@ keep_services_off() {
 		"${run[@]}" chmod 755 "$policy"
 	fi
 	[ -d /run/systemd/system ] || return 0
-	for unit in nginx haproxy; do
+	for unit in nginx haproxy redis-server prometheus prometheus-node-exporter; do
 		systemctl cat "$unit" >/dev/null 2>&1 || new_units+=("$unit")
 	done
 }
-[ "${1:-}" != bench ] || keep_services_off
+[ "${1:-build}" = build ] || keep_services_off
 echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
 if ! { "${run[@]}" apt-get update && "${run[@]}" "${install[@]}"; } >"$log" 2>&1; then
 	tail -n 15 "$log" >&2

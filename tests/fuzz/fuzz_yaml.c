@@ -166,7 +166,7 @@ static void check_routes(const struct thr_config *config)
 		HOLDS(route->target_count > 0);
 		for (size_t j = 0; j < route->target_count; j++)
 			HOLDS(*route->targets[j].host && route->targets[j].port);
-		check_rate(&route->rate_limit);
+		check_rate(&route->rate_limit.rate);
 		HOLDS(route->balance <= THR_RANDOM);
 		check_health(&route->health);
 	}
@@ -177,12 +177,12 @@ static void check_config(const struct thr_config *config)
 	HOLDS(config->route_count || config->xdp.present);
 	check_server(&config->server);
 	check_upstream(&config->upstream);
-	HOLDS(config->max_keys >= 1);
-	HOLDS(config->api_listen && strrchr(config->api_listen, ':'));
-	HOLDS(config->redis_url && strncasecmp(config->redis_url, "redis", 5) == 0);
-	HOLDS(config->backend <= THR_BACKEND_REDIS);
+	HOLDS(config->store.max_keys >= 1);
+	HOLDS(config->api.listen && strrchr(config->api.listen, ':'));
+	HOLDS(config->store.redis.url && strncasecmp(config->store.redis.url, "redis", 5) == 0);
+	HOLDS(config->store.backend <= THR_BACKEND_REDIS);
 	HOLDS(config->log_level <= THR_LOG_ERROR && config->log_format <= THR_LOG_JSON);
-	check_rate(&config->rate_limit);
+	check_rate(&config->rate_limit.rate);
 	for (size_t i = 0; i < config->trusted_proxy_count; i++)
 		check_prefix(&config->trusted_proxies[i]);
 	check_routes(config);

@@ -49,15 +49,15 @@ static void what_is_left_out_has_its_default(void **state)
 
 	(void)state;
 	assert_int_equal(config->server.port, 8080);
-	assert_int_equal(config->rate_limit.count, 0);
+	assert_int_equal(config->rate_limit.rate.count, 0);
 	assert_int_equal(config->trusted_proxy_count, 0);
 	assert_false(config->xdp.present);
 	assert_int_equal(config->routes[0].balance, THR_ROUND_ROBIN);
-	assert_int_equal(config->routes[0].rate_limit.count, 0);
+	assert_int_equal(config->routes[0].rate_limit.rate.count, 0);
 	assert_int_equal(config->routes[0].targets[0].port, 80);
-	assert_string_equal(config->api_listen, "127.0.0.1:8081");
-	assert_int_equal(config->backend, THR_BACKEND_MEMORY);
-	assert_string_equal(config->redis_url, "redis://127.0.0.1:6379/0");
+	assert_string_equal(config->api.listen, "127.0.0.1:8081");
+	assert_int_equal(config->store.backend, THR_BACKEND_MEMORY);
+	assert_string_equal(config->store.redis.url, "redis://127.0.0.1:6379/0");
 	assert_int_equal(config->log_level, THR_LOG_INFO);
 	assert_int_equal(config->log_format, THR_LOG_TEXT);
 }
@@ -96,7 +96,7 @@ static void a_burst_is_by_default_one_seconds_worth(void **state)
 	const struct thr_rate *kind = config->xdp.tables.per_source.kind;
 
 	(void)state;
-	assert_rate(&config->rate_limit, 90, 60, 2);
+	assert_rate(&config->rate_limit.rate, 90, 60, 2);
 	assert_rate(&kind[THR_CONNECTIONS], 20, 1, 20);
 	assert_rate(&kind[THR_PACKETS], 61, 60, 2);
 	assert_rate(&kind[THR_BYTES], 1000000, 1, 1000000);
@@ -190,8 +190,8 @@ static void redis_urls_may_have_a_password_and_tls(void **state)
 		      "  redis: {url: 'rediss://user:p@ss:w@[::1]:6380/12'}\n" ROUTE);
 
 	(void)state;
-	assert_int_equal(config->backend, THR_BACKEND_REDIS);
-	assert_string_equal(config->redis_url, "rediss://user:p@ss:w@[::1]:6380/12");
+	assert_int_equal(config->store.backend, THR_BACKEND_REDIS);
+	assert_string_equal(config->store.redis.url, "rediss://user:p@ss:w@[::1]:6380/12");
 }
 
 static void ports_of_a_service_come_out_ascending(void **state)
@@ -210,7 +210,7 @@ static void the_api_may_share_the_port_where_there_is_no_proxy(void **state)
 	AUTO_CONFIG struct thr_config *config = parse("xdp: {}\napi: {listen: '[::]:8080'}\n");
 
 	(void)state;
-	assert_string_equal(config->api_listen, "[::]:8080");
+	assert_string_equal(config->api.listen, "[::]:8080");
 }
 
 /* --- as many as there may be --- */

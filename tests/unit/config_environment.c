@@ -44,7 +44,7 @@ static void a_variable_sets_what_the_file_leaves_out(void **state)
 
 	(void)state;
 	assert_int_equal(config->server.port, 9000);
-	assert_string_equal(config->redis_url, "rediss://h");
+	assert_string_equal(config->store.redis.url, "rediss://h");
 	assert_int_equal(config->log_level, THR_LOG_DEBUG);
 }
 
@@ -59,7 +59,7 @@ static void a_variable_is_of_the_same_types_as_the_file(void **state)
 	assert_int_equal(config->server.idle_timeout_ms, 90000);
 	assert_int_equal(config->server.max_body_bytes, 2000000);
 	assert_int_equal(config->upstream.retries, 3);
-	assert_int_equal(config->max_keys, 10000);
+	assert_int_equal(config->store.max_keys, 10000);
 }
 
 static void a_variable_replaces_what_the_file_says(void **state)
@@ -90,7 +90,7 @@ static void a_rate_per_minute_replaces_the_files_rate_per_second(void **state)
 		      "XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=20");
 
 	(void)state;
-	assert_rate(&config->rate_limit, 20, 60, 7);
+	assert_rate(&config->rate_limit.rate, 20, 60, 7);
 }
 
 static void other_variables_are_passed_over(void **state)

@@ -72,11 +72,11 @@ static void a_file_of_server_rate_limit_and_routes_runs_unchanged(void **state)
 
 	(void)state;
 	assert_int_equal(second->server.port, 9090);
-	assert_rate(&second->rate_limit, 5, 1, 7);
+	assert_rate(&second->rate_limit.rate, 5, 1, 7);
 	assert_int_equal(second->route_count, 2);
 	assert_string_equal(second->routes[1].targets[0].host, "localhost");
 	assert_int_equal(second->routes[1].targets[0].port, 9002);
-	assert_rate(&minute->rate_limit, 300, 60, 5);
+	assert_rate(&minute->rate_limit.rate, 300, 60, 5);
 }
 
 static void the_minimal_example_loads(void **state)
@@ -85,7 +85,7 @@ static void the_minimal_example_loads(void **state)
 
 	(void)state;
 	assert_int_equal(config->route_count, 1);
-	assert_rate(&config->rate_limit, 50, 1, 100);
+	assert_rate(&config->rate_limit.rate, 50, 1, 100);
 	assert_false(config->xdp.present);
 }
 
@@ -104,7 +104,7 @@ static void the_example_of_http_is_read_as_written(void **state)
 	assert_string_equal(v2->targets[1].host, "::1");
 	assert_int_equal(v2->targets[1].port, 9001);
 	assert_int_equal(v2->balance, THR_LEAST_CONN);
-	assert_rate(&v2->rate_limit, 300, 60, 10);
+	assert_rate(&v2->rate_limit.rate, 300, 60, 10);
 	assert_string_equal(v2->health.path, "/health");
 	assert_null(config->routes[0].health.path);
 	assert_int_equal(config->server.workers, 4);

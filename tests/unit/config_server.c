@@ -67,7 +67,7 @@ static void targets_and_the_store_have_defaults(void **state)
 	assert_int_equal(upstream->retries, 1);
 	assert_int_equal(upstream->max_failures, 3);
 	assert_int_equal(upstream->fail_timeout_ms, 10000);
-	assert_int_equal(config->max_keys, 1000000);
+	assert_int_equal(config->store.max_keys, 1000000);
 }
 
 static void targets_are_not_checked_unless_the_route_says_so(void **state)
@@ -113,8 +113,8 @@ static void the_api_is_present_where_the_file_has_it(void **state)
 	AUTO_CONFIG struct thr_config *with = parse("api: {}\n" ROUTE);
 
 	(void)state;
-	assert_false(without->api_present);
-	assert_true(with->api_present);
+	assert_false(without->api.present);
+	assert_true(with->api.present);
 }
 
 /* --- values --- */
@@ -165,7 +165,7 @@ static void targets_and_the_store_are_read_as_written(void **state)
 	assert_int_equal(upstream->retries, 7);
 	assert_int_equal(upstream->max_failures, 0);
 	assert_int_equal(upstream->fail_timeout_ms, 6000);
-	assert_int_equal(config->max_keys, 4294967296);
+	assert_int_equal(config->store.max_keys, 4294967296);
 }
 
 static void health_is_read_as_written(void **state)

@@ -24,6 +24,9 @@
 struct fixture {
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
+	struct thr_quotas *quotas;
+	struct thr_store_counts store_counts;
+	struct thr_api_counts api_counts;
 	struct thr_proxy_counts *counts;
 	int listener;
 	int channel;
@@ -58,6 +61,9 @@ static void start_worker(struct fixture *fixture)
 			.channel = ends[1],
 			.workers = 1,
 			.buckets = fixture->buckets,
+			.quotas = fixture->quotas,
+			.store_counts = &fixture->store_counts,
+			.api_counts = &fixture->api_counts,
 			.counts = fixture->counts,
 		};
 
@@ -80,6 +86,7 @@ static int setup(void **state)
 	fixture->counts = counts;
 	fixture->generation = load();
 	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
+	assert_int_equal(thr_quotas_new(100, true, &fixture->quotas), 0);
 	assert_int_equal(thr_listeners_open(&server, false, &fixture->listener, 1, NULL), 0);
 	start_worker(fixture);
 	*state = fixture;
@@ -97,6 +104,7 @@ static int teardown(void **state)
 	close(fixture->channel);
 	thr_listeners_close(&fixture->listener, 1);
 	thr_memory_free(fixture->buckets);
+	thr_quotas_free(fixture->quotas);
 	thr_generation_free(fixture->generation);
 	munmap(fixture->counts, sizeof(*fixture->counts));
 	free(fixture);

@@ -28,9 +28,9 @@ static void warn_of_unserved(const char *file, const struct thr_config *config)
 {
 	if (config->xdp.present && !config->xdp.interface_count)
 		fprintf(stderr, "%s: warning: " THR_WITHOUT_INTERFACES "\n", file);
-	if (config->api_present)
+	if (config->api.present)
 		fprintf(stderr, "%s: warning: api is valid but not served by this version\n", file);
-	if (config->backend == THR_BACKEND_REDIS)
+	if (config->store.backend == THR_BACKEND_REDIS)
 		fprintf(stderr,
 			"%s: warning: store.backend redis is valid but not served by this version: "
 			"requests are counted in memory\n",

@@ -39,7 +39,17 @@ static const struct thr_config defaults = {
 		},
 	.xdp.tables.action = THR_ACTION_ENFORCE,
 	.xdp.tables.v6_source_bits = 64,
-	.max_keys = 1000000,
+	.api =
+		{
+			.max_configs = 10000,
+			.default_capacity = 100,
+			.default_refill_per_s = 10,
+		},
+	.store =
+		{
+			.max_keys = 1000000,
+			.redis = {.deadline_ms = 50, .failures = 3, .port = 6379},
+		},
 	.log_level = THR_LOG_INFO,
 };
 
@@ -50,6 +60,20 @@ static void free_route(struct thr_route_config *route)
 	free(route->targets);
 	free(route->path);
 	free(route->health.path);
+}
+
+static void free_redis(struct thr_redis_config *redis)
+{
+	free(redis->url);
+	free(redis->host);
+	free(redis->socket);
+	free(redis->user);
+	free(redis->password);
+	free(redis->password_file);
+	free(redis->ca_file);
+	free(redis->cert_file);
+	free(redis->key_file);
+	free(redis->key_prefix);
 }
 
 void thr_config_free(struct thr_config *config)
@@ -66,8 +90,11 @@ void thr_config_free(struct thr_config *config)
 		free(config->xdp.interfaces[i]);
 	free(config->xdp.interfaces);
 	thr_tables_clear(&config->xdp.tables);
-	free(config->api_listen);
-	free(config->redis_url);
+	free(config->api.listen);
+	free(config->api.address);
+	free(config->api.token_file);
+	free(config->store.state_file);
+	free_redis(&config->store.redis);
 	free(config);
 }
 

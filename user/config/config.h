@@ -20,6 +20,7 @@
 #include "core/log.h"
 #include "core/prefix.h"
 #include "core/rate.h"
+#include "core/standing.h"
 #include "thr_abi.h"
 
 enum thr_xdp_mode { THR_MODE_AUTO, THR_MODE_NATIVE, THR_MODE_GENERIC, THR_MODE_OFFLOAD };
@@ -97,12 +98,18 @@ struct thr_health_config {
 	uint32_t unhealthy;  /* failures in a row that set it aside */
 };
 
+/* What a client may ask for. */
+struct thr_client_limit {
+	struct thr_rate rate; /* count 0: none */
+	enum thr_on_error on_error;
+};
+
 struct thr_route_config {
 	char *path;		    /* without a trailing slash, but for "/" itself */
 	struct thr_target *targets; /* at least one */
 	size_t target_count;
 	enum thr_balance balance;
-	struct thr_rate rate_limit; /* count 0: the file's */
+	struct thr_client_limit rate_limit; /* count 0: the file's */
 	struct thr_health_config health;
 };
 
@@ -136,20 +143,58 @@ struct thr_upstream_config {
 	uint64_t fail_timeout_ms;     /* for how long */
 };
 
+/* The check API. */
+struct thr_api_config {
+	bool present;  /* the file has an api section */
+	char *listen;  /* as it was written: ADDRESS:PORT, or the path of a Unix socket */
+	char *address; /* of `listen`, without brackets; NULL: it is a path */
+	uint16_t port;
+	char *token_file;	    /* NULL: none */
+	struct thr_rate rate_limit; /* of each peer's requests; count 0: none */
+	uint64_t max_configs;	    /* keys that may have one set */
+	/* For keys while nothing is set for `default`. */
+	uint64_t default_capacity;
+	double default_refill_per_s;
+};
+
+/* Where buckets are, and what is set for keys. */
+struct thr_redis_config {
+	char *url; /* as it was written: may hold a password */
+	/* what it says: */
+	char *host;   /* without brackets; NULL: */
+	char *socket; /* the path of a Unix socket */
+	uint16_t port;
+	bool tls;
+	char *user, *password; /* NULL: none */
+	uint32_t database;
+	/* beside it: */
+	char *password_file; /* in the place of the URL's; NULL: none */
+	char *ca_file, *cert_file, *key_file;
+	char *key_prefix;
+	uint64_t deadline_ms;
+	uint64_t lease;	   /* tokens */
+	uint32_t failures; /* in a row that open the breaker */
+};
+
+struct thr_store_config {
+	enum thr_backend backend;
+	uint64_t max_keys;	    /* of the memory store */
+	char *state_file;	    /* of the memory store: what is set for keys */
+	enum thr_on_error on_error; /* of limits that say nothing else */
+	struct thr_redis_config redis;
+};
+
 struct thr_config {
 	struct thr_server_config server;
 	struct thr_upstream_config upstream;
-	struct thr_rate rate_limit; /* count 0: none */
+	struct thr_client_limit rate_limit; /* count 0: none */
 	struct thr_route_config *routes;
 	size_t route_count;
 	struct thr_prefix *trusted_proxies;
 	size_t trusted_proxy_count;
 	struct thr_xdp_config xdp;
-	bool api_present; /* the file has an api section */
-	char *api_listen; /* ADDRESS:PORT, an IPv6 address in brackets */
-	enum thr_backend backend;
-	uint64_t max_keys; /* of the memory store */
-	char *redis_url;
+	struct thr_api_config api;
+	struct thr_store_config store;
 	enum thr_log_level log_level;
 	enum thr_log_format log_format;
 };

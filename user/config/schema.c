@@ -87,7 +87,7 @@ static const struct thr_field route_fields[] = {
 	 INTO(thr_route_config, targets)},
 	{"balance", THR_TYPE_WORD, .words = balances, SIZED(thr_route_config, balance)},
 	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
-	 INTO(thr_route_config, rate_limit)},
+	 INTO(thr_route_config, rate_limit.rate)},
 	{"health", THR_TYPE_MAP, .section = &health_section, INTO(thr_route_config, health)},
 };
 static const struct thr_section route_section = {"route", FIELDS(route_fields),
@@ -262,23 +262,23 @@ static const struct thr_section xdp_section = {"xdp", FIELDS(xdp_fields), .finis
 /* --- the rest, and the file --- */
 
 static const struct thr_field api_fields[] = {
-	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_config, api_listen)},
+	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_config, api.listen)},
 };
 static const struct thr_section api_section = {"api", FIELDS(api_fields), .finish = thr_finish_api};
 
 static const struct thr_word backends[] = {
 	{"memory", THR_BACKEND_MEMORY}, {"redis", THR_BACKEND_REDIS}, {NULL, 0}};
 static const struct thr_field memory_fields[] = {
-	{"max_keys", THR_TYPE_COUNT, .max = 1ULL << 32, INTO(thr_config, max_keys)},
+	{"max_keys", THR_TYPE_COUNT, .max = 1ULL << 32, INTO(thr_config, store.max_keys)},
 };
 static const struct thr_section memory_section = {"memory", FIELDS(memory_fields)};
 static const struct thr_field redis_fields[] = {
 	{"url", THR_TYPE_TEXT, .secret = true, .fault = thr_redis_url_fault,
-	 INTO(thr_config, redis_url)},
+	 INTO(thr_config, store.redis.url)},
 };
 static const struct thr_section redis_section = {"redis", FIELDS(redis_fields)};
 static const struct thr_field store_fields[] = {
-	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_config, backend)},
+	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_config, store.backend)},
 	{"memory", THR_TYPE_MAP, .section = &memory_section},
 	{"redis", THR_TYPE_MAP, .section = &redis_section},
 };
@@ -302,7 +302,8 @@ static const struct thr_section log_section = {"log", FIELDS(log_fields)};
 static const struct thr_field file_fields[] = {
 	{"server", THR_TYPE_MAP, .section = &server_section, INTO(thr_config, server)},
 	{"upstream", THR_TYPE_MAP, .section = &upstream_section, INTO(thr_config, upstream)},
-	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section, INTO(thr_config, rate_limit)},
+	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
+	 INTO(thr_config, rate_limit.rate)},
 	{"routes", THR_TYPE_LIST, .list = &route_list, INTO(thr_config, routes)},
 	{"trusted_proxies", THR_TYPE_LIST, .list = &proxy_list, INTO(thr_config, trusted_proxies)},
 	{"xdp", THR_TYPE_MAP, .section = &xdp_section, INTO(thr_config, xdp)},

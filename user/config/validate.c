@@ -63,8 +63,8 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 	const struct thr_node *server = thr_node_find(file, "server");
 	const struct thr_node *node = api ? thr_node_find(api, "listen") : NULL;
 
-	if (!config->route_count || !config->api_present ||
-	    !thr_listen_overlaps(config->api_listen, config->server.address, config->server.port))
+	if (!config->route_count || !config->api.present ||
+	    !thr_listen_overlaps(config->api.listen, config->server.address, config->server.port))
 		return 0;
 	if (!node && server)
 		node = thr_node_find(server, "port");
@@ -80,7 +80,7 @@ int thr_finish_api(const struct thr_reader *reader, const struct thr_node *map, 
 
 	(void)reader;
 	(void)map;
-	config->api_present = true;
+	config->api.present = true;
 	return 0;
 }
 
@@ -94,11 +94,11 @@ int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file
 				  "layer, or both");
 	if (!config->server.user)
 		config->server.user = strdup("nobody");
-	if (!config->api_listen)
-		config->api_listen = strdup("127.0.0.1:8081");
-	if (!config->redis_url)
-		config->redis_url = strdup("redis://127.0.0.1:6379/0");
-	if (!config->server.user || !config->api_listen || !config->redis_url)
+	if (!config->api.listen)
+		config->api.listen = strdup("127.0.0.1:8081");
+	if (!config->store.redis.url)
+		config->store.redis.url = strdup("redis://127.0.0.1:6379/0");
+	if (!config->server.user || !config->api.listen || !config->store.redis.url)
 		return thr_refuse_memory(reader);
 	return check_ports(reader, file, config);
 }

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -101,23 +102,42 @@ static int open_listeners(struct thr_master *master)
 	return r;
 }
 
+/* One of `size` bytes for each worker; NULL: no memory. */
+static void *map_counts(const struct thr_master *master, size_t size)
+{
+	void *counts = mmap(NULL, master->worker_count * size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return counts == MAP_FAILED ? NULL : counts;
+}
+
+static void unmap_counts(const struct thr_master *master, void *counts, size_t size)
+{
+	if (counts)
+		munmap(counts, master->worker_count * size);
+}
+
 static int share_memory(struct thr_master *master)
 {
 	const struct thr_config *config = master->generation->config;
-	size_t size = master->worker_count * sizeof(*master->counts);
-	void *counts;
-	int r = thr_memory_new(config->max_keys, &master->buckets);
+	int r = thr_memory_new(config->store.max_keys, &master->buckets);
 
 	if (r)
 		return thr_fail(master->error, -r,
 				"memory for store.memory.max_keys of %llu: %s: write a smaller "
 				"number",
-				(unsigned long long)config->max_keys, strerror(-r));
-	counts = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (counts == MAP_FAILED)
-		return thr_fail(master->error, errno, "memory that workers share: %s",
-				strerror(errno));
-	master->counts = counts;
+				(unsigned long long)config->store.max_keys, strerror(-r));
+	if (getrandom(&master->instance, sizeof(master->instance), 0) < 0)
+		return thr_fail(master->error, errno, "random numbers: %s", strerror(errno));
+	r = thr_quotas_new(config->api.max_configs, true, &master->quotas);
+	if (r)
+		return thr_fail(master->error, -r, "memory that workers share: %s", strerror(-r));
+	master->counts = map_counts(master, sizeof(*master->counts));
+	master->store_counts = map_counts(master, sizeof(*master->store_counts));
+	master->api_counts = map_counts(master, sizeof(*master->api_counts));
+	if (!master->counts || !master->store_counts || !master->api_counts)
+		return thr_fail(master->error, ENOMEM, "memory that workers share: %s",
+				strerror(ENOMEM));
 	return thr_generation_share(master->generation, master->worker_count, NULL, master->error);
 }
 
@@ -178,8 +198,10 @@ static void release(struct thr_master *master)
 	thr_loop_free(master->loop);
 	if (master->signals.fd >= 0)
 		close(master->signals.fd);
-	if (master->counts)
-		munmap(master->counts, master->worker_count * sizeof(*master->counts));
+	unmap_counts(master, master->counts, sizeof(*master->counts));
+	unmap_counts(master, master->store_counts, sizeof(*master->store_counts));
+	unmap_counts(master, master->api_counts, sizeof(*master->api_counts));
+	thr_quotas_free(master->quotas);
 	thr_memory_free(master->buckets);
 	thr_generation_free(master->generation);
 }

@@ -34,6 +34,7 @@
 #include "core/loop.h"
 #include "daemon/generation.h"
 #include "daemon/privileges.h"
+#include "api/api.h"
 #include "proxy/proxy.h"
 
 #define THR_NOBODY UINT32_MAX
@@ -76,7 +77,12 @@ struct thr_master {
 	unsigned int tries;	   /* of that reload */
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
-	struct thr_proxy_counts *counts; /* one for each slot */
+	struct thr_quotas *quotas;
+	/* one for each slot: */
+	struct thr_proxy_counts *counts;
+	struct thr_store_counts *store_counts;
+	struct thr_api_counts *api_counts;
+	uint64_t instance; /* random */
 	struct thr_run_as run_as;
 	unsigned int worker_count;
 	struct thr_slot *slots;

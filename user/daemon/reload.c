@@ -56,10 +56,10 @@ void thr_reload_warn(const struct thr_master *master, const struct thr_config *c
 				"%s: service %s: new_sources is valid but not enforced by this "
 				"version",
 				master->path, tables->services[i].name);
-	if (config->api_present)
+	if (config->api.present)
 		thr_log(THR_LOG_WARNING, "%s: api is valid but not served by this version",
 			master->path);
-	if (config->backend == THR_BACKEND_REDIS)
+	if (config->store.backend == THR_BACKEND_REDIS)
 		thr_log(THR_LOG_WARNING,
 			"%s: store.backend redis is valid but not served by this version: "
 			"requests are counted in memory",
@@ -82,10 +82,10 @@ static void keep_fixed(struct thr_config *old, struct thr_config *config)
 		warn_kept("server.workers");
 	if (!same_text(user, old->server.user))
 		warn_kept("server.user");
-	if (config->max_keys != old->max_keys)
+	if (config->store.max_keys != old->store.max_keys)
 		warn_kept("store.memory.max_keys");
 	config->server.workers = old->server.workers;
-	config->max_keys = old->max_keys;
+	config->store.max_keys = old->store.max_keys;
 	config->server.user = old->server.user;
 	old->server.user = user; /* to be freed with it */
 }

@@ -269,7 +269,11 @@ static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
 		.number = slot->number,
 		.workers = master->worker_count,
 		.buckets = master->buckets,
+		.quotas = master->quotas,
 		.counts = &master->counts[slot->number],
+		.store_counts = &master->store_counts[slot->number],
+		.api_counts = &master->api_counts[slot->number],
+		.instance = master->instance,
 		.run_as = master->run_as,
 	};
 

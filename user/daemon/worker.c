@@ -60,7 +60,10 @@ struct incoming {
 struct worker {
 	const struct thr_worker_parts *parts;
 	struct thr_loop *loop;
+	struct thr_store *store;
+	struct thr_resolver *resolver;
 	struct thr_proxy *proxy;
+	struct thr_api *api;
 	struct thr_io channel;
 	struct thr_io parsed; /* watches incoming.done */
 	struct thr_timer deadline;
@@ -377,8 +380,13 @@ static int start_loop(struct worker *worker)
 /* The sandbox comes last: making what serving needs takes more calls than serving. */
 static int start(struct worker *worker, struct thr_error *error)
 {
-	struct thr_proxy_parts parts = {
+	struct thr_store_parts store = {
 		.buckets = worker->parts->buckets,
+		.quotas = worker->parts->quotas,
+		.counts = worker->parts->store_counts,
+		.instance = worker->parts->instance,
+	};
+	struct thr_proxy_parts parts = {
 		.counts = worker->parts->counts,
 		.worker = worker->parts->number,
 		.workers = worker->parts->workers,
@@ -390,7 +398,16 @@ static int start(struct worker *worker, struct thr_error *error)
 	r = start_loop(worker);
 	if (r)
 		return thr_fail(error, -r, "its loop: %s", strerror(-r));
+	r = thr_resolver_new(worker->loop, &worker->resolver);
+	store.loop = worker->loop;
+	store.resolver = worker->resolver;
+	if (!r)
+		r = thr_store_new(&store, &worker->store);
+	if (r)
+		return thr_fail(error, -r, "its store: %s", strerror(-r));
 	parts.loop = worker->loop;
+	parts.store = worker->store;
+	parts.resolver = worker->resolver;
 	r = thr_proxy_new(&parts, &worker->proxy, error);
 	return r ? r : thr_sandbox_enter(error);
 }

@@ -3,6 +3,7 @@
 #ifndef THR_WORKER_H
 #define THR_WORKER_H
 
+#include "api/api.h"
 #include "daemon/privileges.h"
 #include "proxy/proxy.h"
 
@@ -11,7 +12,12 @@ struct thr_worker_parts {
 	unsigned int number; /* from 0; people are told it from 1 */
 	unsigned int workers;
 	struct thr_memory *buckets;
-	struct thr_proxy_counts *counts; /* its own */
+	struct thr_quotas *quotas;
+	/* its own: */
+	struct thr_proxy_counts *counts;
+	struct thr_store_counts *store_counts;
+	struct thr_api_counts *api_counts;
+	uint64_t instance; /* of this start, the same for all workers */
 	struct thr_run_as run_as;
 };
 

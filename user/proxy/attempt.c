@@ -181,7 +181,7 @@ void endpoint_refresh(struct endpoint *endpoint)
 		return;
 	endpoint->resolving = true;
 	endpoint->references++;
-	thr_resolver_find(endpoint->proxy->resolver, endpoint->host, on_resolved, endpoint);
+	thr_resolver_find(endpoint->proxy->parts.resolver, endpoint->host, on_resolved, endpoint);
 }
 
 /* Get a connection to the chosen target, or begin to. Returns whether there is one;

@@ -6,14 +6,15 @@
 #include "proxy/identity.h"
 #include "proxy/internal.h"
 
-static void set_limit(struct thr_proxy *proxy, struct limit *limit, const struct thr_rate *rate,
-		      const char *scope, const char *policy)
+static void set_limit(struct thr_proxy *proxy, struct limit *limit,
+		      const struct thr_client_limit *from, const char *scope, const char *policy)
 {
-	limit->limited = rate->count > 0;
+	limit->limited = from->rate.count > 0;
 	if (!limit->limited)
 		return;
-	limit->limit = thr_store_limit_of(rate);
-	limit->scope = thr_identity_scope(thr_memory_hash_key(proxy->parts.buckets), scope);
+	limit->limit = thr_store_limit_of(&from->rate);
+	limit->on_error = from->on_error;
+	limit->scope = thr_identity_scope(thr_store_hash_key(proxy->parts.store), scope);
 	limit->policy = policy;
 }
 

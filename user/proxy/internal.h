@@ -121,6 +121,7 @@ struct target {
 struct limit {
 	bool limited;
 	struct thr_store_limit limit;
+	enum thr_on_error on_error;
 	struct thr_hash_key scope;
 	const char *policy; /* what clients are told */
 };
@@ -388,7 +389,6 @@ struct listener {
 struct thr_proxy {
 	struct thr_proxy_parts parts;
 	struct generation *generation; /* NULL before the first configuration */
-	struct thr_resolver *resolver;
 	struct endpoint *endpoints[ENDPOINT_BUCKETS];
 	struct listener *listeners; /* by slot */
 	struct thr_timer accept_timer;

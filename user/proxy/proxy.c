@@ -249,8 +249,6 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 		proxy->listeners[i] = (struct listener){{-1, on_connections}, proxy};
 	if (r == 0 && getrandom(proxy->random, sizeof(proxy->random), 0) < 0)
 		r = -errno;
-	if (r == 0)
-		r = thr_resolver_new(parts->loop, &proxy->resolver);
 	if (r < 0) {
 		thr_proxy_free(proxy);
 		return thr_fail(error, -r, "the proxy cannot start: %s", strerror(-r));
@@ -331,7 +329,6 @@ void thr_proxy_free(struct thr_proxy *proxy)
 		session_close(THR_CONTAINER(proxy->sessions.next, struct session, item));
 	if (proxy->generation)
 		checks_stop(proxy->generation);
-	thr_resolver_free(proxy->resolver);
 	/* What was put off to the end of the turn still points here. */
 	thr_loop_turn(proxy->parts.loop, 0);
 	generation_put(proxy->generation);

@@ -11,7 +11,7 @@
 #include "config/config.h"
 #include "core/loop.h"
 #include "proxy/target.h"
-#include "store/memory.h"
+#include "store/store.h"
 
 struct thr_proxy;
 
@@ -31,7 +31,8 @@ struct thr_proxy_counts {
 
 struct thr_proxy_parts {
 	struct thr_loop *loop;
-	struct thr_memory *buckets;
+	struct thr_store *store;
+	struct thr_resolver *resolver;
 	struct thr_proxy_counts *counts;
 	unsigned int worker; /* from 0 */
 	unsigned int workers;
@@ -63,7 +64,8 @@ void thr_proxy_drain(struct thr_proxy *proxy);
 /* Connections that are open. */
 size_t thr_proxy_busy(const struct thr_proxy *proxy);
 
-/* Closes what is open. NULL-safe. */
+/* Closes what is open. The resolver, whose lookups end in the proxy, is freed before.
+ * NULL-safe. */
 void thr_proxy_free(struct thr_proxy *proxy);
 
 #endif

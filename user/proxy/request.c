@@ -152,16 +152,15 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 static void charge(struct session *session, const struct limit *limit, struct admitted *admitted)
 {
 	struct thr_proxy *proxy = session->proxy;
-	struct thr_memory *buckets = proxy->parts.buckets;
-	struct thr_memory_key key;
+	struct thr_ask ask = {.limit = limit->limit, .on_error = limit->on_error, .cost = 1};
 
 	admitted->limited = limit->limited;
 	if (!limit->limited)
 		return;
 	admitted->policy = limit->policy;
-	thr_identity_key(&limit->scope, &admitted->client, &key);
-	thr_memory_take(buckets, &key, &limit->limit, 1, thr_loop_now_ns(proxy->parts.loop),
-			&admitted->standing);
+	thr_identity_key(&limit->scope, &admitted->client, &ask.key);
+	thr_store_ask(proxy->parts.store, &ask);
+	admitted->standing = ask.standing;
 }
 
 static uint64_t hash_client(const struct thr_address *client)

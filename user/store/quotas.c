@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Open addressing with linear probing over tags of 64 bits; what a tag stands for is in
+ * an array of its own, each entry under a sequence lock: its writer makes the sequence
+ * odd, changes it, and makes it even; who read an odd or a changed one reads again. A
+ * writer that dies in between leaves one entry unreadable, which readers take for absent
+ * after READ_TRIES, and the next writer mends.
+ *
+ * A removed entry leaves a grave, which a new one may take. Graves before a free place
+ * are cleared, so that searches end soon.
+ */
+#include "store/quotas.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "thr_bucket.h"
+
+#define FREE 0
+#define GRAVE 1
+#define READ_TRIES 1000
+
+struct entry {
+	uint32_t sequence;
+	uint16_t key_length;
+	struct thr_quota quota;
+	char key[THR_KEY_MAX];
+};
+
+/* Of the shared mapping: `places` tags, then as many entries. */
+struct thr_quotas {
+	uint64_t max, places;
+	uint64_t count; /* of the process that writes */
+	uint64_t *tags;
+	struct entry *entries;
+	void *block;
+	size_t size;
+	int fd; /* -1: not shared */
+};
+
+/* --- a quota and a condition --- */
+
+int thr_quota_make(uint64_t capacity, double refill_per_s, enum thr_on_error on_error,
+		   struct thr_quota *ret_quota, const char **ret_why)
+{
+	const double units_per_s = 1e9 * (1 << THR_INTERVAL_SHIFT);
+	struct thr_quota quota = {
+		.capacity = capacity,
+		.refill_per_s = refill_per_s,
+		.on_error = on_error,
+	};
+	double interval = units_per_s / refill_per_s;
+
+	if (!capacity || capacity > THR_COUNT_MAX) {
+		*ret_why = "write a capacity of 1 to 2^40";
+		return -ERANGE;
+	}
+	if (!(refill_per_s > 0) || !(interval >= 1)) {
+		*ret_why = "write a refill_per_second over 0 and below 1e15";
+		return -ERANGE;
+	}
+	if (interval * (double)capacity > (double)THR_WINDOW_MAX * (1 << THR_INTERVAL_TO_TICK) ||
+	    !thr_bucket_fits((uint64_t)(interval + 0.5), capacity)) {
+		*ret_why = "write a refill_per_second by which the capacity comes back within 416 "
+			   "days and takes at least 1/16 ns";
+		return -ERANGE;
+	}
+	quota.limit.interval = (uint64_t)(interval + 0.5);
+	quota.limit.burst = capacity;
+	quota.limit.window = thr_bucket_ticks(quota.limit.interval, capacity);
+	quota.limit.window_ns = (quota.limit.window + (1 << THR_TICK_SHIFT) - 1) >> THR_TICK_SHIFT;
+	*ret_quota = quota;
+	return 0;
+}
+
+bool thr_condition_holds(const struct thr_condition *condition, uint64_t version)
+{
+	bool matches = condition->any && version;
+
+	for (size_t i = 0; i < condition->count; i++)
+		matches |= version && condition->version[i] == version;
+	if (condition->kind == THR_ALWAYS)
+		return true;
+	return matches == (condition->kind == THR_IF_MATCH);
+}
+
+/* --- the table --- */
+
+static uint64_t tag_of(const struct thr_hash *hash)
+{
+	return hash->word[0] > GRAVE ? hash->word[0] : hash->word[0] + 2;
+}
+
+int thr_quotas_new(uint64_t max, bool shared, struct thr_quotas **ret_quotas)
+{
+	struct thr_quotas *quotas = calloc(1, sizeof(*quotas));
+	int r = 0;
+
+	if (!quotas)
+		return -ENOMEM;
+	quotas->fd = -1;
+	quotas->max = max;
+	for (quotas->places = 64; quotas->places < 2 * max; quotas->places *= 2)
+		;
+	quotas->size = quotas->places * (sizeof(*quotas->tags) + sizeof(*quotas->entries));
+	quotas->fd = memfd_create("xdp-throttle quotas", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (quotas->fd < 0 || ftruncate(quotas->fd, (off_t)quotas->size) < 0)
+		r = -errno;
+	if (r == 0) {
+		quotas->block =
+			mmap(NULL, quotas->size, PROT_READ | PROT_WRITE, MAP_SHARED, quotas->fd, 0);
+		if (quotas->block == MAP_FAILED) {
+			r = -errno;
+			quotas->block = NULL;
+		}
+	}
+	if (r == 0 && fcntl(quotas->fd, F_ADD_SEALS,
+			    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
+		r = -errno;
+	if (!shared && quotas->fd >= 0) {
+		close(quotas->fd);
+		quotas->fd = -1;
+	}
+	if (r < 0) {
+		thr_quotas_free(quotas);
+		return r;
+	}
+	quotas->tags = quotas->block;
+	quotas->entries = (struct entry *)(quotas->tags + quotas->places);
+	*ret_quotas = quotas;
+	return 0;
+}
+
+void thr_quotas_free(struct thr_quotas *quotas)
+{
+	if (!quotas)
+		return;
+	if (quotas->block)
+		munmap(quotas->block, quotas->size);
+	if (quotas->fd >= 0)
+		close(quotas->fd);
+	free(quotas);
+}
+
+int thr_quotas_read_only(struct thr_quotas *quotas)
+{
+	void *block =
+		mmap(quotas->block, quotas->size, PROT_READ, MAP_SHARED | MAP_FIXED, quotas->fd, 0);
+
+	if (block == MAP_FAILED)
+		return -errno;
+	close(quotas->fd);
+	quotas->fd = -1;
+	return 0;
+}
+
+/* Read `entry` as a whole, and compare its key. */
+static bool read_entry(const struct entry *entry, struct thr_slice key, struct thr_quota *ret_quota)
+{
+	for (int try = 0; try < READ_TRIES; try++) {
+		uint32_t sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+		struct thr_quota quota;
+		bool same;
+
+		if (sequence & 1)
+			continue;
+		quota = entry->quota;
+		same = entry->key_length == key.length &&
+		       memcmp(entry->key, key.at, key.length) == 0;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&entry->sequence, __ATOMIC_RELAXED) != sequence)
+			continue;
+		if (same)
+			*ret_quota = quota;
+		return same;
+	}
+	return false;
+}
+
+/* The place of a key, or -1; the first place that a new one can take in *ret_room, -1
+ * where there is none. */
+static int64_t find(const struct thr_quotas *quotas, const struct thr_hash *hash,
+		    struct thr_slice key, struct thr_quota *ret_quota, int64_t *ret_room)
+{
+	uint64_t tag = tag_of(hash), mask = quotas->places - 1;
+
+	*ret_room = -1;
+	for (uint64_t i = 0; i < quotas->places; i++) {
+		uint64_t place = (hash->word[1] + i) & mask;
+		uint64_t seen = __atomic_load_n(&quotas->tags[place], __ATOMIC_ACQUIRE);
+
+		if (seen <= GRAVE && *ret_room < 0)
+			*ret_room = (int64_t)place;
+		if (seen == FREE)
+			return -1;
+		if (seen == tag && read_entry(&quotas->entries[place], key, ret_quota))
+			return (int64_t)place;
+	}
+	return -1;
+}
+
+bool thr_quotas_find(const struct thr_quotas *quotas, const struct thr_hash *hash,
+		     struct thr_slice key, struct thr_quota *ret_quota)
+{
+	int64_t room;
+
+	return find(quotas, hash, key, ret_quota, &room) >= 0;
+}
+
+static void write_entry(struct entry *entry, struct thr_slice key, const struct thr_quota *quota)
+{
+	uint32_t sequence = entry->sequence | 1;
+
+	__atomic_store_n(&entry->sequence, sequence, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	entry->quota = *quota;
+	entry->key_length = (uint16_t)key.length;
+	memcpy(entry->key, key.at, key.length);
+	__atomic_store_n(&entry->sequence, sequence + 1, __ATOMIC_RELEASE);
+}
+
+int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struct thr_slice key,
+		   const struct thr_quota *quota)
+{
+	struct thr_quota before;
+	int64_t room, place = find(quotas, hash, key, &before, &room);
+
+	if (place < 0 && (room < 0 || quotas->count >= quotas->max))
+		return -ENOSPC;
+	if (place < 0) {
+		place = room;
+		quotas->count++;
+	}
+	write_entry(&quotas->entries[place], key, quota);
+	__atomic_store_n(&quotas->tags[place], tag_of(hash), __ATOMIC_RELEASE);
+	return 0;
+}
+
+bool thr_quotas_remove(struct thr_quotas *quotas, const struct thr_hash *hash, struct thr_slice key)
+{
+	uint64_t mask = quotas->places - 1, at;
+	struct thr_quota before;
+	int64_t room, place = find(quotas, hash, key, &before, &room);
+
+	if (place < 0)
+		return false;
+	quotas->count--;
+	at = (uint64_t)place;
+	__atomic_store_n(&quotas->tags[at], GRAVE, __ATOMIC_RELEASE);
+	if (quotas->tags[(at + 1) & mask] != FREE)
+		return true;
+	for (; quotas->tags[at] == GRAVE; at = (at - 1) & mask)
+		__atomic_store_n(&quotas->tags[at], FREE, __ATOMIC_RELEASE);
+	return true;
+}
+
+uint64_t thr_quotas_count(const struct thr_quotas *quotas)
+{
+	return quotas->count;
+}
+
+uint64_t thr_quotas_max(const struct thr_quotas *quotas)
+{
+	return quotas->max;
+}
+
+void thr_quotas_each(const struct thr_quotas *quotas,
+		     void (*visit)(void *context, struct thr_slice key,
+				   const struct thr_quota *quota),
+		     void *context)
+{
+	for (uint64_t i = 0; i < quotas->places; i++)
+		if (quotas->tags[i] > GRAVE)
+			visit(context,
+			      (struct thr_slice){quotas->entries[i].key,
+						 quotas->entries[i].key_length},
+			      &quotas->entries[i].quota);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A client of one Redis, or of a Redis Cluster, for one worker: commands out, replies in,
+ * all on the loop. Codec by libhiredis' reader and formatter, connections by ourselves,
+ * TLS by OpenSSL.
+ *
+ *   redis_link.c     a byte stream: TCP, TLS, Unix socket
+ *   redis_node.c     a server: handshake, pipeline, deadlines, circuit breaker
+ *   redis.c          the client: which node has a slot, MOVED, ASK, NOSCRIPT
+ *
+ * Commands of one turn of the loop go out in one write. Each has a deadline, and is never
+ * sent again once it may have been executed.
+ *
+ *            failures, or a lost connection              the jittered probe is due
+ *   CLOSED ---------------------------------> OPEN -------------------------> HALF-OPEN
+ *      ^                                        ^    connect, AUTH, SELECT,      |  |
+ *      |                                        '--- scripts, a write: failed ---'  |
+ *      '------------------------------------------------ all answered --------------'
+ *
+ * While it is not closed, calls are refused at once: nobody waits. The write shows what a
+ * PING does not: a replica that is read-only, memory that is full.
+ */
+#ifndef THR_REDIS_H
+#define THR_REDIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/link.h"
+#include "core/loop.h"
+#include "core/resolve.h"
+#include "core/slice.h"
+
+struct redisReply; /* of hiredis/hiredis.h */
+struct thr_redis;
+
+/* What a URL and the keys beside it say. Strings are NULL where nothing is said. */
+struct thr_redis_settings {
+	char *host;   /* without brackets; NULL: */
+	char *socket; /* the path of a Unix socket */
+	uint16_t port;
+	bool tls;
+	char *user, *password;
+	uint32_t database;
+	char *key_prefix;
+	uint64_t deadline_ms; /* of a call */
+	uint64_t lease;	      /* tokens taken ahead; 0: none */
+	uint32_t failures;    /* calls in a row without an answer that open the breaker */
+	/* PEM text, not names of files: workers cannot read those. `ca` NULL: the system's. */
+	char *ca, *certificate, *key;
+};
+
+/* Scripts, loaded on every connection; called by EVALSHA. */
+struct thr_redis_script {
+	const char *text;
+	size_t length;
+	char sha[41]; /* filled by the client */
+};
+
+struct thr_redis_events {
+	/* The breaker of a node has opened or closed. */
+	void (*changed)(void *context, bool bad, const char *text);
+	void *context;
+};
+
+/* Counters that the client keeps; the caller's memory. */
+struct thr_redis_counts {
+	uint64_t *commands, *errors, *timeouts, *opened;
+};
+
+/* A call in flight, embedded in what it belongs to. */
+struct thr_redis_call {
+	/*
+	 * The reply (its owner frees nothing: it is valid in the call), or NULL with `why`
+	 * set: the breaker opened, the deadline is over, the connection was lost. An error
+	 * reply is a reply: type REDIS_REPLY_ERROR; but those that say that the server
+	 * cannot serve (LOADING, READONLY, OOM, MASTERDOWN, CLUSTERDOWN, NOAUTH and the
+	 * like) are failures too and open the breaker.
+	 */
+	void (*done)(struct thr_redis_call *call, const struct redisReply *reply);
+	const char *why;  /* static */
+	uint64_t sent_ns; /* when it was handed over, by the loop's clock */
+
+	/* the client's own */
+	struct thr_link item;
+	char *bytes; /* the command, until it is answered */
+	size_t length;
+	const struct thr_redis_script *script;
+	void *node;
+	uint16_t slot;
+	uint8_t moves;
+};
+
+/* Returns 0 or a negative errno with `error` set (a certificate that cannot be read).
+ * Settings are copied; nothing is connected before the first call. `scripts` is an array
+ * that outlives the client. */
+int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
+		  const struct thr_redis_settings *settings, struct thr_redis_script *scripts,
+		  size_t script_count, const struct thr_redis_events *events,
+		  const struct thr_redis_counts *counts, struct thr_redis **ret_redis,
+		  struct thr_error *error);
+
+/* Calls that are in flight are not called back. NULL-safe. */
+void thr_redis_free(struct thr_redis *redis);
+
+/* Whether a call for `key` would be taken now. */
+bool thr_redis_is_available(const struct thr_redis *redis, struct thr_slice key);
+
+/*
+ * Call a script with one key or more of the same slot, of which the first routes it.
+ * Returns 0: `done` will be called, in another turn at the earliest; or -ENOTCONN: the
+ * breaker is not closed; or -ENOMEM.
+ */
+int thr_redis_eval(struct thr_redis *redis, struct thr_redis_call *call,
+		   const struct thr_redis_script *script, const struct thr_slice *keys,
+		   size_t key_count, const struct thr_slice *arguments, size_t argument_count);
+
+/* `done` will not be called, and the call may go: its reply is dropped when it comes.
+ * Nothing when it is not in flight. */
+void thr_redis_forget(struct thr_redis *redis, struct thr_redis_call *call);
+
+/* The slot of a key (CRC16 of its hash tag, by the cluster specification). */
+uint16_t thr_redis_slot(struct thr_slice key);
+
+/* The state of the worst node: 0 closed, 1 half-open, 2 open. */
+unsigned int thr_redis_breaker(const struct thr_redis *redis);
+
+/* Milliseconds until the next probe of a node that is open; 0: none is. */
+uint64_t thr_redis_retry_ms(const struct thr_redis *redis);
+
+#endif

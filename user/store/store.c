@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The store's front; see store.h. */
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Keys of one limit that share a bucket when the table is full: one of so many. */
+#define GROUPS (1U << 16)
+#define GROUPS2 (1U << 8)
+
+struct thr_store {
+	struct thr_store_parts parts;
+	struct thr_quota fallback;
+	struct thr_link changes; /* that are being kept */
+	uint64_t change_number;
+	struct thr_hash default_hash;
+	struct thr_hash_key check_scope; /* of the buckets of keys */
+};
+
+int thr_store_new(const struct thr_store_parts *parts, struct thr_store **ret_store)
+{
+	struct thr_store *store = calloc(1, sizeof(*store));
+	struct thr_hash scope;
+
+	if (!store)
+		return -ENOMEM;
+	store->parts = *parts;
+	thr_link_init(&store->changes);
+	scope = thr_hash(thr_memory_hash_key(parts->buckets), "check", 5);
+	store->check_scope = (struct thr_hash_key){{scope.word[0], scope.word[1]}};
+	store->default_hash = thr_store_key_hash(store, THR_SLICE(THR_QUOTA_DEFAULT));
+	*ret_store = store;
+	return 0;
+}
+
+void thr_store_free(struct thr_store *store)
+{
+	free(store);
+}
+
+int thr_store_configure(struct thr_store *store, const struct thr_store_settings *settings,
+			struct thr_error *error)
+{
+	(void)error;
+	store->fallback = settings->fallback;
+	return 0;
+}
+
+bool thr_store_is_shared(const struct thr_store *store)
+{
+	(void)store;
+	return false;
+}
+
+const struct thr_hash_key *thr_store_hash_key(const struct thr_store *store)
+{
+	return thr_memory_hash_key(store->parts.buckets);
+}
+
+/* --- tokens --- */
+
+bool thr_store_ask(struct thr_store *store, struct thr_ask *ask)
+{
+	thr_memory_take(store->parts.buckets, &ask->key, &ask->limit, ask->cost,
+			thr_loop_now_ns(store->parts.loop), &ask->standing);
+	ask->degraded = false;
+	if (ask->cost && ask->standing.allowed)
+		store->parts.counts->allowed++;
+	else if (ask->cost)
+		store->parts.counts->denied++;
+	return true;
+}
+
+void thr_store_cancel(struct thr_store *store, struct thr_ask *ask)
+{
+	(void)store;
+	(void)ask;
+}
+
+/* --- quotas --- */
+
+struct thr_hash thr_store_key_hash(const struct thr_store *store, struct thr_slice key)
+{
+	return thr_hash(thr_memory_hash_key(store->parts.buckets), key.at, key.length);
+}
+
+void thr_store_check_key(const struct thr_store *store, const struct thr_hash *hash,
+			 const struct thr_quota *quota, struct thr_memory_key *ret_key)
+{
+	/* Only buckets of one limit can be shared: the numbers of another mean other times. */
+	uint64_t group[3] = {quota->limit.interval, quota->limit.burst, hash->word[0] % GROUPS};
+
+	ret_key->key = thr_hash(&store->check_scope, hash, sizeof(*hash));
+	ret_key->group[0] = thr_hash(&store->check_scope, group, sizeof(group));
+	group[2] = GROUPS + hash->word[0] % GROUPS2;
+	ret_key->group[1] = thr_hash(&store->check_scope, group, sizeof(group));
+}
+
+bool thr_store_quota(const struct thr_store *store, const struct thr_hash *hash,
+		     struct thr_slice key, struct thr_quota *ret_quota)
+{
+	if (thr_quotas_find(store->parts.quotas, hash, key, ret_quota))
+		return true;
+	if (!thr_quotas_find(store->parts.quotas, &store->default_hash,
+			     THR_SLICE(THR_QUOTA_DEFAULT), ret_quota))
+		*ret_quota = store->fallback;
+	return false;
+}
+
+bool thr_store_change(struct thr_store *store, struct thr_change *change)
+{
+	if (change->kind == THR_QUOTA_GET) {
+		bool found = thr_quotas_find(store->parts.quotas, &change->hash, change->key,
+					     &change->quota);
+
+		change->result = found ? THR_CHANGE_DONE : THR_CHANGE_ABSENT;
+		return true;
+	}
+	change->number = ++store->change_number;
+	change->owner = store;
+	thr_link_add_last(&store->changes, &change->item);
+	store->parts.keep(store->parts.context, change);
+	return false;
+}
+
+void thr_store_forget(struct thr_store *store, struct thr_change *change)
+{
+	(void)store;
+	if (change->owner)
+		thr_link_remove(&change->item);
+	change->owner = NULL;
+}
+
+void thr_store_changed(struct thr_store *store, uint64_t number, enum thr_change_result result,
+		       uint64_t version, const char *why)
+{
+	for (struct thr_link *item = store->changes.next; item != &store->changes;
+	     item = item->next) {
+		struct thr_change *change = THR_CONTAINER(item, struct thr_change, item);
+
+		if (change->number != number)
+			continue;
+		thr_link_remove(&change->item);
+		change->owner = NULL;
+		change->result = result;
+		change->quota.version = version;
+		snprintf(change->why, sizeof(change->why), "%s", why);
+		change->done(change);
+		return;
+	}
+}
+
+/* --- how it is --- */
+
+bool thr_store_is_ready(const struct thr_store *store)
+{
+	(void)store;
+	return true;
+}
+
+bool thr_store_is_degraded(const struct thr_store *store)
+{
+	(void)store;
+	return false;
+}
+
+void thr_store_write_metrics(const struct thr_store_counts *counts, unsigned int workers,
+			     const struct thr_memory *buckets, bool shared,
+			     struct thr_metrics *metrics)
+{
+	(void)counts;
+	(void)workers;
+	(void)buckets;
+	(void)shared;
+	(void)metrics;
+}
