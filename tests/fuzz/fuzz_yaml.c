@@ -4,6 +4,7 @@
  * promises, or is refused in one line. Strings after a first NUL byte are the
  * environment, as NAME=VALUE without XDP_THROTTLE_.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +153,14 @@ static void check_health(const struct thr_health_config *health)
 	HOLDS(health->healthy && health->unhealthy);
 }
 
+/* One that states nothing asks for what the store says. */
+static void check_limit(const struct thr_client_limit *limit, enum thr_on_error otherwise)
+{
+	check_rate(&limit->rate);
+	HOLDS(limit->on_error <= THR_ON_ERROR_DENY);
+	HOLDS(limit->rate.count || limit->on_error == otherwise);
+}
+
 static void check_routes(const struct thr_config *config)
 {
 	for (size_t i = 0; i < config->route_count; i++) {
@@ -166,23 +175,67 @@ static void check_routes(const struct thr_config *config)
 		HOLDS(route->target_count > 0);
 		for (size_t j = 0; j < route->target_count; j++)
 			HOLDS(*route->targets[j].host && route->targets[j].port);
-		check_rate(&route->rate_limit.rate);
+		check_limit(&route->rate_limit, config->store.on_error);
 		HOLDS(route->balance <= THR_RANDOM);
 		check_health(&route->health);
 	}
 }
 
+static void check_file(const char *path)
+{
+	HOLDS(!path || (path[0] == '/' && path[strlen(path) - 1] != '/'));
+}
+
+static bool is_loopback(const char *text)
+{
+	struct in6_addr address;
+
+	return strncmp(text, "127.", 4) == 0 ||
+	       (inet_pton(AF_INET6, text, &address) == 1 && IN6_IS_ADDR_LOOPBACK(&address));
+}
+
+static void check_api(const struct thr_api_config *api)
+{
+	bool local = api->listen[0] == '/' || is_loopback(api->address);
+
+	HOLDS(api->listen[0] == '/' ? !api->address && strlen(api->listen) <= 107
+				    : *api->address && api->port);
+	HOLDS(local || !api->present || (api->token_file && api->rate_limit.count));
+	check_file(api->token_file);
+	check_rate(&api->rate_limit);
+	HOLDS(api->max_configs >= 1 && api->max_configs <= 1000000);
+	HOLDS(thr_refill_check(api->default_refill_per_s, api->default_capacity) == 0);
+}
+
+static void check_store(const struct thr_store_config *store)
+{
+	const struct thr_redis_config *redis = &store->redis;
+
+	HOLDS(store->backend <= THR_BACKEND_REDIS && store->on_error <= THR_ON_ERROR_DENY);
+	HOLDS(store->max_keys >= 1);
+	HOLDS(*store->state_file);
+	check_file(store->state_file);
+	HOLDS(*redis->url && !redis->host != !redis->socket && redis->port);
+	HOLDS(!redis->host || (*redis->host && strlen(redis->host) < 256));
+	HOLDS(!redis->socket || (redis->socket[0] == '/' && strlen(redis->socket) <= 107));
+	HOLDS(!redis->user || redis->password || redis->password_file);
+	HOLDS(!redis->password || !redis->password_file);
+	HOLDS(!redis->cert_file == !redis->key_file);
+	HOLDS(redis->tls || (!redis->ca_file && !redis->cert_file));
+	HOLDS(*redis->key_prefix && !strpbrk(redis->key_prefix, "{} "));
+	HOLDS(redis->deadline_ms >= 20 && redis->deadline_ms <= 10000);
+	HOLDS(redis->lease <= 1000000 && redis->failures >= 1);
+}
+
 static void check_config(const struct thr_config *config)
 {
-	HOLDS(config->route_count || config->xdp.present);
+	HOLDS(config->route_count || config->xdp.present || config->api.present);
 	check_server(&config->server);
 	check_upstream(&config->upstream);
-	HOLDS(config->store.max_keys >= 1);
-	HOLDS(config->api.listen && strrchr(config->api.listen, ':'));
-	HOLDS(config->store.redis.url && strncasecmp(config->store.redis.url, "redis", 5) == 0);
-	HOLDS(config->store.backend <= THR_BACKEND_REDIS);
+	check_api(&config->api);
+	check_store(&config->store);
 	HOLDS(config->log_level <= THR_LOG_ERROR && config->log_format <= THR_LOG_JSON);
-	check_rate(&config->rate_limit.rate);
+	check_limit(&config->rate_limit, config->store.on_error);
 	for (size_t i = 0; i < config->trusted_proxy_count; i++)
 		check_prefix(&config->trusted_proxies[i]);
 	check_routes(config);

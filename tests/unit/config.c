@@ -207,10 +207,10 @@ static void ports_of_a_service_come_out_ascending(void **state)
 
 static void the_api_may_share_the_port_where_there_is_no_proxy(void **state)
 {
-	AUTO_CONFIG struct thr_config *config = parse("xdp: {}\napi: {listen: '[::]:8080'}\n");
+	AUTO_CONFIG struct thr_config *config = parse("xdp: {}\napi: {listen: '[::1]:8080'}\n");
 
 	(void)state;
-	assert_string_equal(config->api.listen, "[::]:8080");
+	assert_string_equal(config->api.listen, "[::1]:8080");
 }
 
 /* --- as many as there may be --- */

@@ -9,6 +9,7 @@
 #include "support/run.h"
 
 #define ROUTE "routes: [{path: /, target: http://a}]\n"
+#define REDIS_PASSWORD "store: {redis: {url: 'redis://:secret@h'}}\n"
 
 static void free_config(struct thr_config **config)
 {
@@ -93,6 +94,47 @@ static void a_rate_per_minute_replaces_the_files_rate_per_second(void **state)
 	assert_rate(&config->rate_limit.rate, 20, 60, 7);
 }
 
+static void the_store_is_moved_by_one_variable(void **state)
+{
+	AUTO_CONFIG struct thr_config *config = PARSE(ROUTE, "XDP_THROTTLE_STORE_BACKEND=redis");
+
+	(void)state;
+	assert_int_equal(config->store.backend, THR_BACKEND_REDIS);
+	assert_string_equal(config->store.redis.host, "127.0.0.1");
+	assert_int_equal(config->store.redis.port, 6379);
+}
+
+static void a_variable_turns_the_api_on(void **state)
+{
+	AUTO_CONFIG struct thr_config *config = PARSE("", "XDP_THROTTLE_API_LISTEN=/run/api.sock");
+
+	(void)state;
+	assert_true(config->api.present);
+	assert_null(config->api.address);
+}
+
+static void a_certificate_and_its_key_are_set_together(void **state)
+{
+	AUTO_CONFIG struct thr_config *config = PARSE(
+		"store: {redis: {url: rediss://h}}\n" ROUTE, "XDP_THROTTLE_STORE_REDIS_KEY_FILE=/k",
+		"XDP_THROTTLE_STORE_REDIS_CERT_FILE=/c", "XDP_THROTTLE_STORE_REDIS_CA_FILE=/a");
+
+	(void)state;
+	assert_string_equal(config->store.redis.cert_file, "/c");
+	assert_string_equal(config->store.redis.ca_file, "/a");
+}
+
+static void a_variable_says_what_becomes_of_limits_without_redis(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("rate_limit: {requests_per_second: 5}\n" ROUTE,
+		      "XDP_THROTTLE_RATE_LIMIT_ON_ERROR=allow", "XDP_THROTTLE_STORE_ON_ERROR=deny");
+
+	(void)state;
+	assert_int_equal(config->rate_limit.on_error, THR_ON_ERROR_ALLOW);
+	assert_int_equal(config->routes[0].rate_limit.on_error, THR_ON_ERROR_DENY);
+}
+
 static void other_variables_are_passed_over(void **state)
 {
 	AUTO_CONFIG struct thr_config *config =
@@ -141,9 +183,22 @@ static void every_scalar_outside_of_lists_can_be_set(void **state)
 		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_SECOND=1",
 		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_MINUTE=1",
 		"XDP_THROTTLE_API_LISTEN=[::1]:81",
+		"XDP_THROTTLE_API_TOKEN_FILE=/t",
+		"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_SECOND=1",
+		"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
+		"XDP_THROTTLE_API_DEFAULT_CAPACITY=1k",
+		"XDP_THROTTLE_API_DEFAULT_REFILL_PER_SECOND=0.5",
+		"XDP_THROTTLE_API_MAX_CONFIGS=1k",
 		"XDP_THROTTLE_STORE_BACKEND=redis",
+		"XDP_THROTTLE_STORE_ON_ERROR=deny",
 		"XDP_THROTTLE_STORE_MEMORY_MAX_KEYS=10M",
+		"XDP_THROTTLE_STORE_MEMORY_STATE_FILE=/s",
 		"XDP_THROTTLE_STORE_REDIS_URL=redis://h",
+		"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE=/p",
+		"XDP_THROTTLE_STORE_REDIS_KEY_PREFIX=p",
+		"XDP_THROTTLE_STORE_REDIS_DEADLINE=100ms",
+		"XDP_THROTTLE_STORE_REDIS_LEASE=10",
+		"XDP_THROTTLE_STORE_REDIS_FAILURES=5",
 		"XDP_THROTTLE_LOG_LEVEL=error",
 		"XDP_THROTTLE_LOG_FORMAT=json",
 	};
@@ -195,6 +250,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_variable_replaces_what_the_file_says),
 	cmocka_unit_test(a_variable_makes_the_sections_that_it_needs),
 	cmocka_unit_test(a_rate_per_minute_replaces_the_files_rate_per_second),
+	cmocka_unit_test(the_store_is_moved_by_one_variable),
+	cmocka_unit_test(a_variable_turns_the_api_on),
+	cmocka_unit_test(a_certificate_and_its_key_are_set_together),
+	cmocka_unit_test(a_variable_says_what_becomes_of_limits_without_redis),
 	cmocka_unit_test(other_variables_are_passed_over),
 	cmocka_unit_test(every_scalar_outside_of_lists_can_be_set),
 	REFUSES("a_name_near_a_setting", ROUTE, VARIABLES("XDP_THROTTLE_SERVER_PROT=80"),
@@ -242,6 +301,19 @@ static const struct CMUnitTest tests[] = {
 	REFUSES("the_file_where_it_has_no_section", "server: 80\n" ROUTE,
 		VARIABLES("XDP_THROTTLE_SERVER_PORT=80"),
 		"t.yaml:1:9: server is a single value: write keys below it"),
+	REFUSES("other_machines_without_a_token", ROUTE,
+		VARIABLES("XDP_THROTTLE_API_LISTEN=192.0.2.1:80"),
+		"XDP_THROTTLE_API_LISTEN: api: listen is '192.0.2.1:80', which other machines "
+		"reach: write token_file too, or listen on 127.0.0.1"),
+	REFUSES("two_passwords", REDIS_PASSWORD ROUTE,
+		VARIABLES("XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE=/p"),
+		"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE: redis: password_file beside a password "
+		"in url: write one of them"),
+	REFUSES("a_capacity_that_does_not_fit_the_files_refill",
+		"api: {default: {refill_per_second: 0.001}}\n",
+		VARIABLES("XDP_THROTTLE_API_DEFAULT_CAPACITY=1M"),
+		"XDP_THROTTLE_API_DEFAULT_CAPACITY: default: capacity of 1000000 would take over "
+		"416 days to come back: write a smaller one"),
 	REFUSES("a_password_without_showing_it", ROUTE,
 		VARIABLES("XDP_THROTTLE_STORE_REDIS_URL=redis://:secret@h:port"),
 		"XDP_THROTTLE_STORE_REDIS_URL: redis: url: write a port from 1 to 65535 after the "

@@ -156,6 +156,51 @@ static void the_example_of_sources_is_read_as_written(void **state)
 	assert_rate(&source[5].limits.kind[THR_PACKETS], 600000, 60, 20000);
 }
 
+/* What is a default is written as one. */
+static void the_example_of_the_api_is_read_as_written(void **state)
+{
+	AUTO_CONFIG struct thr_config *config = load(EXAMPLE);
+	AUTO_CONFIG struct thr_config *plain = parse("api: {}\n");
+	const struct thr_api_config *api = &config->api;
+
+	(void)state;
+	assert_true(api->present);
+	assert_string_equal(api->listen, plain->api.listen);
+	assert_string_equal(api->token_file, "/etc/xdp-throttle/token");
+	assert_rate(&api->rate_limit, 10000, 1, 20000);
+	assert_int_equal(api->default_capacity, plain->api.default_capacity);
+	assert_true(api->default_refill_per_s == plain->api.default_refill_per_s);
+	assert_int_equal(api->max_configs, plain->api.max_configs);
+	assert_int_equal(config->rate_limit.on_error, THR_ON_ERROR_LOCAL);
+	assert_int_equal(config->routes[1].rate_limit.on_error, THR_ON_ERROR_ALLOW);
+}
+
+static void the_example_of_the_store_is_read_as_written(void **state)
+{
+	AUTO_CONFIG struct thr_config *config = load(EXAMPLE);
+	AUTO_CONFIG struct thr_config *plain = parse(ROUTE);
+	const struct thr_store_config *store = &config->store;
+	const struct thr_redis_config *redis = &store->redis;
+
+	(void)state;
+	assert_int_equal(store->backend, plain->store.backend);
+	assert_int_equal(store->on_error, plain->store.on_error);
+	assert_int_equal(store->max_keys, plain->store.max_keys);
+	assert_string_equal(store->state_file, plain->store.state_file);
+	assert_string_equal(redis->host, plain->store.redis.host);
+	assert_int_equal(redis->port, plain->store.redis.port);
+	assert_true(redis->tls);
+	assert_string_equal(redis->user, "app");
+	assert_string_equal(redis->password_file, "/etc/xdp-throttle/redis.password");
+	assert_string_equal(redis->ca_file, "/etc/xdp-throttle/ca.pem");
+	assert_string_equal(redis->cert_file, "/etc/xdp-throttle/client.pem");
+	assert_string_equal(redis->key_file, "/etc/xdp-throttle/client.key");
+	assert_string_equal(redis->key_prefix, plain->store.redis.key_prefix);
+	assert_int_equal(redis->deadline_ms, plain->store.redis.deadline_ms);
+	assert_int_equal(redis->lease, plain->store.redis.lease);
+	assert_int_equal(redis->failures, plain->store.redis.failures);
+}
+
 static bool has_key(const struct thr_node *node, const char *key)
 {
 	for (const struct thr_node *child = node->first; child; child = child->next)
@@ -213,6 +258,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_example_of_http_is_read_as_written),
 		cmocka_unit_test(the_example_of_services_is_read_as_written),
 		cmocka_unit_test(the_example_of_sources_is_read_as_written),
+		cmocka_unit_test(the_example_of_the_api_is_read_as_written),
+		cmocka_unit_test(the_example_of_the_store_is_read_as_written),
 		cmocka_unit_test(the_example_has_every_key_of_the_schema),
 	};
 

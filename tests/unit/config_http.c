@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The HTTP side, the API, the store and the log: what is not right is refused with
- * its place.
+ * The HTTP side: what is not right is refused with its place.
  */
 #include "support/refusal.h"
 
@@ -126,32 +125,6 @@ static const struct CMUnitTest tests[] = {
 		"1:31: prefix is 'proxy': write an IPv4 prefix, such as 192.0.2.0/24"),
 	REFUSES("host_bits_in_a_trusted_proxy", "trusted_proxies: [10.0.0.1/8]\n",
 		"1:19: prefix '10.0.0.1/8' has host bits set: write 10.0.0.0/8"),
-
-	REFUSES("a_listen_without_a_port", "api: {listen: 127.0.0.1}\n",
-		"1:15: api: listen is '127.0.0.1': write ADDRESS:PORT, such as 127.0.0.1:8081 or "
-		"[::1]:8081"),
-	REFUSES("a_listen_on_a_name", "api: {listen: 'localhost:80'}\n",
-		"1:15: api: listen is 'localhost:80': write ADDRESS:PORT, such as 127.0.0.1:8081 "
-		"or [::1]:8081"),
-	REFUSES("a_listen_on_bare_ipv6", "api: {listen: '::1:80'}\n",
-		"1:15: api: listen is '::1:80': write an IPv6 address in brackets, such as "
-		"[2001:db8::1]:8080"),
-	REFUSES("a_listen_on_the_port_of_the_proxy",
-		"api: {listen: '127.0.0.1:8080'}\n"
-		"routes: [{path: /, target: http://a}]\n",
-		"1:15: server.port and api.listen are both on port 8080: write two different "
-		"ports"),
-	REFUSES("a_redis_url_of_another_scheme", "store: {redis: {url: http://h}}\n",
-		"1:22: redis: url: write redis://HOST:PORT/0, or rediss:// for TLS"),
-	REFUSES("a_redis_url_without_a_host", "store: {redis: {url: 'redis://:secret@/0'}}\n",
-		"1:22: redis: url: write a host"),
-	REFUSES("a_redis_url_with_a_bad_database", "store: {redis: {url: redis://h/x}}\n",
-		"1:22: redis: url: write the number of a database after the host, such as /0, and "
-		"nothing more"),
-	REFUSES("a_redis_url_with_a_bad_port", "store: {redis: {url: 'redis://h:70000'}}\n",
-		"1:22: redis: url: write a port from 1 to 65535 after the colon"),
-	REFUSES("a_redis_url_with_a_space", "store: {redis: {url: 'redis://h /0'}}\n",
-		"1:22: redis: url: write printable ASCII without spaces, percent-encode the rest"),
 };
 
 int main(int argc, char **argv)

@@ -210,7 +210,7 @@ static void the_api_may_have_the_port_on_another_address(void **state)
 		"server: {address: 192.0.2.1}\napi: {listen: '127.0.0.1:8080'}\n" ROUTE,
 		"server: {address: 192.0.2.1}\napi: {listen: '[::1]:8080'}\n" ROUTE,
 		"server: {address: 0.0.0.0}\napi: {listen: '[::1]:8080'}\n" ROUTE,
-		"server: {address: '::1'}\napi: {listen: '0.0.0.0:8080'}\n" ROUTE,
+		"server: {address: '::1'}\napi: {listen: '0.0.0.0:8080', token_file: /t}\n" ROUTE,
 	};
 
 	(void)state;
@@ -265,7 +265,7 @@ static const struct CMUnitTest tests[] = {
 		"2:15: " PORT_CLASH),
 	REFUSES("an_address_among_all_of_the_api",
 		"server: {address: 127.0.0.1}\n"
-		"api: {listen: '0.0.0.0:8080'}\n" ROUTE,
+		"api: {listen: '0.0.0.0:8080', token_file: /t}\n" ROUTE,
 		"2:15: " PORT_CLASH),
 	REFUSES("every_address_with_one_of_the_api",
 		"server: {address: '::'}\n"

@@ -6,15 +6,15 @@
 #include "support/refusal.h"
 
 static const struct CMUnitTest tests[] = {
-	REFUSES("a_file_without_routes_and_xdp", "server: {port: 80}\n",
-		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer, or "
-		"both"),
+	REFUSES("a_file_that_asks_for_nothing", "server: {port: 80}\n",
+		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer or api "
+		"for checks"),
 	REFUSES("an_empty_file", "",
-		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer, or "
-		"both"),
+		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer or api "
+		"for checks"),
 	REFUSES("a_file_of_comments", "# nothing\n",
-		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer, or "
-		"both"),
+		"1:1: nothing to do: write routes for the proxy, xdp for the packet layer or api "
+		"for checks"),
 	REFUSES("a_file_that_is_a_list", "- 1\n",
 		"1:1: the file is a list: write keys such as routes and xdp"),
 	REFUSES("a_file_that_is_a_word", "routes\n",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Counts and rates: what is read, what is refused, what a bucket can keep. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "core/rate.h"
@@ -170,6 +171,97 @@ static void a_bucket_keeps_what_comes_back_in_416_days_and_no_sooner_than_a_tick
 		assert_int_equal(thr_rate_check(&cases[i].rate), cases[i].code);
 }
 
+static void decimals_are_read_to_the_nearest_double(void **state)
+{
+	static const struct {
+		const char *text;
+		double number;
+	} cases[] = {
+		{"1", 1.0},
+		{"0.1", 0.1},
+		{"10.50", 10.5},
+		{"0.0001", 0.0001},
+		{"3.14159265358979", 3.14159265358979},
+		{"999999999999999", 999999999999999.0},
+		{"0.0000000000000000000001", 1e-22},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		double number = 0;
+
+		assert_int_equal(thr_decimal_parse(cases[i].text, &number), 0);
+		assert_true(number == cases[i].number);
+	}
+}
+
+static void what_is_not_a_decimal_is_refused_and_changes_nothing(void **state)
+{
+	static const struct {
+		const char *text;
+		int code;
+	} cases[] = {
+		{"", -EINVAL},
+		{".5", -EINVAL},
+		{"5.", -EINVAL},
+		{"05", -EINVAL},
+		{"00.5", -EINVAL},
+		{"-1", -EINVAL},
+		{"+1", -EINVAL},
+		{" 1", -EINVAL},
+		{"1 ", -EINVAL},
+		{"1e3", -EINVAL},
+		{"1.2.3", -EINVAL},
+		{"1,5", -EINVAL},
+		{"nan", -EINVAL},
+		{"inf", -EINVAL},
+		{"0x1", -EINVAL},
+		{"0", -ERANGE},
+		{"0.0", -ERANGE},
+		{"1000000000000000", -ERANGE},
+		{"1.000000000000000", -ERANGE},
+		{"0.00000000000000000000001", -ERANGE},
+		{"99999999999999999999999999", -ERANGE},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		double number = 7;
+
+		assert_int_equal(thr_decimal_parse(cases[i].text, &number), cases[i].code);
+		assert_true(number == 7);
+	}
+}
+
+static void a_refill_fits_what_a_bucket_keeps(void **state)
+{
+	static const struct {
+		double per_s;
+		uint64_t burst;
+		int code;
+	} cases[] = {
+		{10, 100, 0},
+		{0.0001, 1, 0},
+		{0.0001, 3000, 0},
+		{0.0001, 4000, -ERANGE},
+		{0.00009, 1, -EINVAL},
+		{0, 1, -EINVAL},
+		{-1, 1, -EINVAL},
+		{NAN, 1, -EINVAL},
+		{10, 0, -EINVAL},
+		{1, 1ULL << 40, -ERANGE},
+		{1e9, 1ULL << 40, 0},
+		{1e9, (1ULL << 40) + 1, -ERANGE},
+		{1e14, 1, -EDOM},
+		{1e15, 1ULL << 40, 0},
+		{INFINITY, 1ULL << 40, -EDOM},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(thr_refill_check(cases[i].per_s, cases[i].burst), cases[i].code);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -181,6 +273,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_count_of_0_is_written_without_suffix),
 		cmocka_unit_test(
 			a_bucket_keeps_what_comes_back_in_416_days_and_no_sooner_than_a_tick),
+		cmocka_unit_test(decimals_are_read_to_the_nearest_double),
+		cmocka_unit_test(what_is_not_a_decimal_is_refused_and_changes_nothing),
+		cmocka_unit_test(a_refill_fits_what_a_bucket_keeps),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

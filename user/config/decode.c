@@ -100,15 +100,37 @@ static int read_rate(const struct thr_reader *reader, const struct thr_field *fi
 	return r;
 }
 
+static int read_decimal(const struct thr_reader *reader, const struct thr_field *field,
+			const struct thr_node *node, double *at)
+{
+	if (!node->plain)
+		return refuse_quoted(reader, field, node);
+	if (thr_decimal_parse(node->text, at) < 0)
+		return thr_refuse(
+			reader, node,
+			"%s is %s: write a number over 0 of at most 15 digits, such as 10 "
+			"or 0.5",
+			field->key, QUOTE(node->text));
+	return 0;
+}
+
 /* With quotes or without: to YAML it is text, unless it is a bare number. */
 static int read_duration(const struct thr_reader *reader, const struct thr_field *field,
 			 const struct thr_node *node, uint64_t *at)
 {
-	if (thr_duration_parse(node->text, at) < 0)
-		return thr_refuse(reader, node,
-				  "%s is %s: write a duration from 1ms to 24h, such as 500ms, 10s "
-				  "or 5m",
-				  field->key, QUOTE(node->text));
+	const uint64_t min = field->min ? field->min : 1;
+	const uint64_t max = field->max ? field->max : THR_DURATION_MAX_MS;
+	char least[THR_DURATION_TEXT], most[THR_DURATION_TEXT];
+	uint64_t ms;
+
+	if (thr_duration_parse(node->text, &ms) < 0 || ms < min || ms > max) {
+		thr_duration_format(min, least);
+		thr_duration_format(max, most);
+		return thr_refuse(reader, node, "%s is %s: write a duration from %s to %s%s",
+				  field->key, QUOTE(node->text), least, most,
+				  field->max ? "" : ", such as 500ms, 10s or 5m");
+	}
+	*at = ms;
 	return 0;
 }
 
@@ -198,6 +220,17 @@ static int read_target(const struct thr_reader *reader, const struct thr_field *
 	return r < 0 ? refuse_text(reader, field, node, why) : 0;
 }
 
+static int read_redis(const struct thr_reader *reader, const struct thr_field *field,
+		      const struct thr_node *node, struct thr_redis_config *at)
+{
+	const char *why;
+	int r = thr_redis_url_parse(node->text, at, &why);
+
+	if (r == -ENOMEM)
+		return thr_refuse_memory(reader);
+	return r < 0 ? refuse_text(reader, field, node, why) : 0;
+}
+
 /* `pointer` is the member that the array hangs from, in the struct `into`. */
 static int read_list(const struct thr_reader *reader, const struct thr_field *field,
 		     const struct thr_node *node, void *into)
@@ -267,6 +300,8 @@ static int read_value(const struct thr_reader *reader, const struct thr_field *f
 		return read_count(reader, field, node, at);
 	case THR_TYPE_RATE:
 		return read_rate(reader, field, node, at);
+	case THR_TYPE_DECIMAL:
+		return read_decimal(reader, field, node, at);
 	case THR_TYPE_DURATION:
 		return read_duration(reader, field, node, at);
 	case THR_TYPE_BOOL:
@@ -279,6 +314,8 @@ static int read_value(const struct thr_reader *reader, const struct thr_field *f
 		return read_prefix(reader, field, node, at);
 	case THR_TYPE_TARGET:
 		return read_target(reader, field, node, at);
+	case THR_TYPE_REDIS:
+		return read_redis(reader, field, node, at);
 	case THR_TYPE_MAP:
 		return thr_decode(reader, field->section, node, at);
 	case THR_TYPE_LIST:

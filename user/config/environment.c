@@ -16,7 +16,7 @@
 #define PREFIX "XDP_THROTTLE_"
 #define NAME_SIZE 96
 #define DEPTH_MAX 4
-#define SETTINGS_MAX 64
+#define SETTINGS_MAX 96
 
 /* A field that a variable can name. */
 struct setting {

@@ -39,13 +39,20 @@
 
 /* --- HTTP side --- */
 
-static const struct thr_field rate_limit_fields[] = {
-	{PER_S("requests")},
-	{PER_MIN("requests")},
-	{"burst", THR_TYPE_COUNT, INTO(thr_rate, burst)},
+static const struct thr_word on_errors[] = {
+	{"local", THR_ON_ERROR_LOCAL},
+	{"allow", THR_ON_ERROR_ALLOW},
+	{"deny", THR_ON_ERROR_DENY},
+	{NULL, 0},
 };
-static const struct thr_section rate_limit_section = {"rate_limit", FIELDS(rate_limit_fields),
-						      .finish = thr_finish_rate_limit};
+static const struct thr_field client_limit_fields[] = {
+	{PER_S("requests"), INTO(thr_client_limit, rate)},
+	{PER_MIN("requests"), INTO(thr_client_limit, rate)},
+	{"burst", THR_TYPE_COUNT, INTO(thr_client_limit, rate.burst)},
+	{"on_error", THR_TYPE_WORD, .words = on_errors, SIZED(thr_client_limit, on_error)},
+};
+static const struct thr_section client_limit_section = {"rate_limit", FIELDS(client_limit_fields),
+							.finish = thr_finish_client_limit};
 
 static const struct thr_word balances[] = {
 	{"round_robin", THR_ROUND_ROBIN},
@@ -86,8 +93,8 @@ static const struct thr_field route_fields[] = {
 	{"targets", THR_TYPE_LIST, .list = &target_list, .rival = "target",
 	 INTO(thr_route_config, targets)},
 	{"balance", THR_TYPE_WORD, .words = balances, SIZED(thr_route_config, balance)},
-	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
-	 INTO(thr_route_config, rate_limit.rate)},
+	{"rate_limit", THR_TYPE_MAP, .section = &client_limit_section,
+	 INTO(thr_route_config, rate_limit)},
 	{"health", THR_TYPE_MAP, .section = &health_section, INTO(thr_route_config, health)},
 };
 static const struct thr_section route_section = {"route", FIELDS(route_fields),
@@ -259,30 +266,63 @@ static const struct thr_field xdp_fields[] = {
 };
 static const struct thr_section xdp_section = {"xdp", FIELDS(xdp_fields), .finish = thr_finish_xdp};
 
-/* --- the rest, and the file --- */
+/* --- the API and the store --- */
 
+static const struct thr_field rate_limit_fields[] = {
+	{PER_S("requests")},
+	{PER_MIN("requests")},
+	{"burst", THR_TYPE_COUNT, INTO(thr_rate, burst)},
+};
+static const struct thr_section rate_limit_section = {"rate_limit", FIELDS(rate_limit_fields),
+						      .finish = thr_finish_rate_limit};
+static const struct thr_field default_fields[] = {
+	{"capacity", THR_TYPE_COUNT, INTO(thr_api_config, default_capacity)},
+	{"refill_per_second", THR_TYPE_DECIMAL, INTO(thr_api_config, default_refill_per_s)},
+};
+static const struct thr_section default_section = {"default", FIELDS(default_fields),
+						   .finish = thr_finish_api_default};
 static const struct thr_field api_fields[] = {
-	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_config, api.listen)},
+	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_api_config, listen)},
+	{"token_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_api_config, token_file)},
+	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
+	 INTO(thr_api_config, rate_limit)},
+	{"default", THR_TYPE_MAP, .section = &default_section},
+	{"max_configs", THR_TYPE_COUNT, .max = 1000000, INTO(thr_api_config, max_configs)},
 };
 static const struct thr_section api_section = {"api", FIELDS(api_fields), .finish = thr_finish_api};
 
 static const struct thr_word backends[] = {
 	{"memory", THR_BACKEND_MEMORY}, {"redis", THR_BACKEND_REDIS}, {NULL, 0}};
 static const struct thr_field memory_fields[] = {
-	{"max_keys", THR_TYPE_COUNT, .max = 1ULL << 32, INTO(thr_config, store.max_keys)},
+	{"max_keys", THR_TYPE_COUNT, .max = 1ULL << 32, INTO(thr_store_config, max_keys)},
+	{"state_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_store_config, state_file)},
 };
 static const struct thr_section memory_section = {"memory", FIELDS(memory_fields)};
 static const struct thr_field redis_fields[] = {
-	{"url", THR_TYPE_TEXT, .secret = true, .fault = thr_redis_url_fault,
-	 INTO(thr_config, store.redis.url)},
+	{"url", THR_TYPE_REDIS, .secret = true},
+	{"password_file", THR_TYPE_TEXT, .fault = thr_file_fault,
+	 INTO(thr_redis_config, password_file)},
+	{"ca_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_redis_config, ca_file)},
+	{"cert_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_redis_config, cert_file)},
+	{"key_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_redis_config, key_file)},
+	{"key_prefix", THR_TYPE_TEXT, .fault = thr_key_prefix_fault,
+	 INTO(thr_redis_config, key_prefix)},
+	{"deadline", THR_TYPE_DURATION, .min = 20, .max = 10000,
+	 INTO(thr_redis_config, deadline_ms)},
+	{"lease", THR_TYPE_INTEGER, .max = 1000000, SIZED(thr_redis_config, lease)},
+	{"failures", THR_TYPE_INTEGER, .min = 1, .max = 1000, SIZED(thr_redis_config, failures)},
 };
-static const struct thr_section redis_section = {"redis", FIELDS(redis_fields)};
+static const struct thr_section redis_section = {"redis", FIELDS(redis_fields),
+						 .finish = thr_finish_redis};
 static const struct thr_field store_fields[] = {
-	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_config, store.backend)},
+	{"backend", THR_TYPE_WORD, .words = backends, SIZED(thr_store_config, backend)},
+	{"on_error", THR_TYPE_WORD, .words = on_errors, SIZED(thr_store_config, on_error)},
 	{"memory", THR_TYPE_MAP, .section = &memory_section},
-	{"redis", THR_TYPE_MAP, .section = &redis_section},
+	{"redis", THR_TYPE_MAP, .section = &redis_section, INTO(thr_store_config, redis)},
 };
 static const struct thr_section store_section = {"store", FIELDS(store_fields)};
+
+/* --- the rest, and the file --- */
 
 static const struct thr_word log_levels[] = {
 	{"debug", THR_LOG_DEBUG},
@@ -302,13 +342,13 @@ static const struct thr_section log_section = {"log", FIELDS(log_fields)};
 static const struct thr_field file_fields[] = {
 	{"server", THR_TYPE_MAP, .section = &server_section, INTO(thr_config, server)},
 	{"upstream", THR_TYPE_MAP, .section = &upstream_section, INTO(thr_config, upstream)},
-	{"rate_limit", THR_TYPE_MAP, .section = &rate_limit_section,
-	 INTO(thr_config, rate_limit.rate)},
+	{"rate_limit", THR_TYPE_MAP, .section = &client_limit_section,
+	 INTO(thr_config, rate_limit)},
 	{"routes", THR_TYPE_LIST, .list = &route_list, INTO(thr_config, routes)},
 	{"trusted_proxies", THR_TYPE_LIST, .list = &proxy_list, INTO(thr_config, trusted_proxies)},
 	{"xdp", THR_TYPE_MAP, .section = &xdp_section, INTO(thr_config, xdp)},
-	{"api", THR_TYPE_MAP, .section = &api_section},
-	{"store", THR_TYPE_MAP, .section = &store_section},
+	{"api", THR_TYPE_MAP, .section = &api_section, INTO(thr_config, api)},
+	{"store", THR_TYPE_MAP, .section = &store_section, INTO(thr_config, store)},
 	{"log", THR_TYPE_MAP, .section = &log_section},
 };
 const struct thr_section thr_schema = {NULL, FIELDS(file_fields), .finish = thr_finish_file};

@@ -20,12 +20,15 @@ enum thr_type {
 	THR_TYPE_COUNT,	   /* with k, M or G, into a uint64_t; from `min`, or 1, to `max`, or
 			    * THR_COUNT_MAX */
 	THR_TYPE_RATE,	   /* a count in `per_s` seconds, into a struct thr_rate */
-	THR_TYPE_DURATION, /* with ms, s, m or h, into a uint64_t of milliseconds */
+	THR_TYPE_DECIMAL,  /* a number over 0, maybe with a fraction, into a double */
+	THR_TYPE_DURATION, /* with ms, s, m or h, into a uint64_t of milliseconds; from `min` to
+			    * `max`, where they are given */
 	THR_TYPE_BOOL,	   /* true or false */
 	THR_TYPE_WORD,	   /* one of `words` into an enum or a bool of `size` bytes */
 	THR_TYPE_TEXT,	   /* what `fault` finds nothing wrong with, into a char * */
 	THR_TYPE_PREFIX,   /* into a struct thr_prefix */
 	THR_TYPE_TARGET,   /* an http:// URL into a struct thr_target */
+	THR_TYPE_REDIS,	   /* the URL of a Redis into a struct thr_redis_config */
 	THR_TYPE_MAP,	   /* `section` */
 	THR_TYPE_LIST,	   /* `list` */
 };

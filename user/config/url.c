@@ -1,27 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The parts of RFC 3986 that a configuration needs: HOST[:PORT] of a target, of
- * the API's address and of Redis. A host is a name, an IPv4 address, or an IPv6
- * address in brackets; it is not looked up here.
+ * the API's address and of Redis (url_redis.c). A host is a name, an IPv4 address,
+ * or an IPv6 address in brackets; it is not looked up here.
  */
+#include "config/url.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 
 #include "config/validate.h"
 
-#define HOST_MAX 253 /* of a name, RFC 1035 */
 #define LABEL_MAX 63
 #define HTTP_PORT 80
-
-struct authority {
-	char host[HOST_MAX + 1]; /* without brackets */
-	uint16_t port;		 /* 0: none was written */
-	bool is_address;
-};
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 
 static bool is_name_byte(char c)
 {
@@ -45,7 +42,7 @@ static bool is_name(const char *host)
 	return true;
 }
 
-static const char *host_fault(struct authority *authority, bool bracketed)
+static const char *host_fault(struct thr_authority *authority, bool bracketed)
 {
 	const char *host = authority->host;
 	struct in6_addr address;
@@ -82,11 +79,10 @@ static const char *port_fault(const char *text, size_t length, uint16_t *ret_por
 	return NULL;
 }
 
-/* Split the `length` bytes of HOST[:PORT] at `text`; returns what would be right,
- * or NULL. */
-static const char *split(const char *text, size_t length, struct authority *ret_authority)
+const char *thr_authority_split(const char *text, size_t length,
+				struct thr_authority *ret_authority)
 {
-	struct authority authority = {0};
+	struct thr_authority authority = {0};
 	bool bracketed = length && text[0] == '[';
 	const char *end = text + length, *host_end, *fault;
 
@@ -101,7 +97,7 @@ static const char *split(const char *text, size_t length, struct authority *ret_
 		if (host_end < end && memchr(host_end + 1, ':', (size_t)(end - host_end - 1)))
 			return "write an IPv6 address in brackets, such as [2001:db8::1]:8080";
 	}
-	if (host_end - text > HOST_MAX)
+	if (host_end - text > THR_HOST_MAX)
 		return "write a host of at most 253 bytes";
 	memcpy(authority.host, text, (size_t)(host_end - text));
 	fault = host_fault(&authority, bracketed);
@@ -119,19 +115,19 @@ static const char *split(const char *text, size_t length, struct authority *ret_
 	return fault;
 }
 
-static const char *after_scheme(const char *text, const char *scheme)
+const char *thr_after_scheme(const char *text, const char *scheme)
 {
 	size_t length = strlen(scheme);
 
 	return strncasecmp(text, scheme, length) == 0 ? text + length : NULL;
 }
 
-static const char *target_fault(const char *text, struct authority *ret_authority)
+static const char *target_fault(const char *text, struct thr_authority *ret_authority)
 {
-	const char *rest = after_scheme(text, "http://");
+	const char *rest = thr_after_scheme(text, "http://");
 	size_t length;
 
-	if (after_scheme(text, "https://"))
+	if (thr_after_scheme(text, "https://"))
 		return "only http:// targets are supported";
 	if (!rest)
 		return "write http://HOST or http://HOST:PORT";
@@ -140,12 +136,12 @@ static const char *target_fault(const char *text, struct authority *ret_authorit
 		return "write it without a user name or password";
 	if (rest[length] && strcmp(rest + length, "/") != 0)
 		return "write it without a path: requests keep their own";
-	return split(rest, length, ret_authority);
+	return thr_authority_split(rest, length, ret_authority);
 }
 
 int thr_target_parse(const char *text, struct thr_target *ret_target, const char **ret_why)
 {
-	struct authority authority;
+	struct thr_authority authority;
 	const char *why = target_fault(text, &authority);
 	char *host;
 
@@ -175,46 +171,51 @@ const char *thr_address_fault(const char *text)
 	return NULL;
 }
 
+/* A path that a socket can be at. */
+static const char *socket_fault(const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length > SOCKET_PATH_MAX)
+		return "write a path of at most 107 bytes, which is all that a socket can have";
+	for (const char *at = text; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			return "write a path without control characters";
+	return text[length - 1] == '/' ? "write the path of a socket, not of a directory" : NULL;
+}
+
 const char *thr_listen_fault(const char *text)
 {
-	struct authority authority;
-	const char *fault = split(text, strlen(text), &authority);
+	struct thr_authority authority;
+	const char *fault;
 
+	if (text[0] == '/')
+		return socket_fault(text);
+	fault = thr_authority_split(text, strlen(text), &authority);
 	if (fault)
 		return fault;
 	if (!authority.is_address || !authority.port)
-		return "write ADDRESS:PORT, such as 127.0.0.1:8081 or [::1]:8081";
-	return NULL;
+		return "write ADDRESS:PORT, such as 127.0.0.1:8081 or [::1]:8081, or the path of "
+		       "a Unix socket";
+	return thr_address_fault(authority.host);
 }
 
-/* redis[s]://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]. The last '@' ends the
- * password, which may have others in it. */
-const char *thr_redis_url_fault(const char *text)
+int thr_listen_parse(const char *text, char **ret_address, uint16_t *ret_port)
 {
-	const char *rest = after_scheme(text, "redis://");
-	struct authority authority;
-	const char *host, *database, *fault;
-	size_t length;
+	struct thr_authority authority;
+	char *address;
 
-	rest = rest ? rest : after_scheme(text, "rediss://");
-	if (!rest)
-		return "write redis://HOST:PORT/0, or rediss:// for TLS";
-	for (size_t i = 0; rest[i]; i++)
-		if (rest[i] <= ' ' || rest[i] > '~')
-			return "write printable ASCII without spaces, percent-encode the rest";
-	length = strcspn(rest, "/?#");
-	host = memrchr(rest, '@', length);
-	host = host ? host + 1 : rest;
-	fault = split(host, (size_t)(rest + length - host), &authority);
-	if (fault)
-		return fault;
-	database = rest + length;
-	if (*database == '/')
-		database++;
-	if (database[strspn(database, "0123456789")] || strlen(database) > 5)
-		return "write the number of a database after the host, such as /0, and nothing "
-		       "more";
-	return NULL;
+	if (text[0] == '/' || thr_authority_split(text, strlen(text), &authority)) {
+		*ret_address = NULL;
+		*ret_port = 0;
+		return 0;
+	}
+	address = strdup(authority.host);
+	if (!address)
+		return -ENOMEM;
+	*ret_address = address;
+	*ret_port = authority.port;
+	return 0;
 }
 
 /* An address of either family, IPv4 mapped to IPv6. */
@@ -239,12 +240,21 @@ static bool takes(const struct in6_addr *a, const struct in6_addr *b)
 	       (IN6_ARE_ADDR_EQUAL(a, &any_v4) && IN6_IS_ADDR_V4MAPPED(b));
 }
 
+bool thr_address_is_loopback(const char *text)
+{
+	struct in6_addr address = read_address(text);
+
+	return IN6_IS_ADDR_LOOPBACK(&address) ||
+	       (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
+}
+
 bool thr_listen_overlaps(const char *listen, const char *address, uint16_t port)
 {
-	struct authority authority;
+	struct thr_authority authority;
 	struct in6_addr a, b;
 
-	if (split(listen, strlen(listen), &authority) || authority.port != port)
+	if (listen[0] == '/' || thr_authority_split(listen, strlen(listen), &authority) ||
+	    authority.port != port)
 		return false;
 	a = read_address(authority.host);
 	b = read_address(address ? address : "::");

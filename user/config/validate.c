@@ -74,31 +74,44 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 			  config->server.port);
 }
 
-int thr_finish_api(const struct thr_reader *reader, const struct thr_node *map, void *into)
+/* `around` is what has, or does not have, the limit. */
+static void default_on_error(const struct thr_node *around, enum thr_on_error on_error,
+			     struct thr_client_limit *limit)
 {
-	struct thr_config *config = into;
+	const struct thr_node *map = thr_node_find(around, "rate_limit");
 
-	(void)reader;
-	(void)map;
-	config->api.present = true;
-	return 0;
+	if (!map || !thr_node_find(map, "on_error"))
+		limit->on_error = on_error;
+}
+
+static void default_on_errors(const struct thr_node *file, struct thr_config *config)
+{
+	const struct thr_node *routes = thr_node_find(file, "routes");
+	const struct thr_node *node = routes ? routes->first : NULL;
+
+	default_on_error(file, config->store.on_error, &config->rate_limit);
+	for (size_t i = 0; i < config->route_count; i++, node = node->next)
+		default_on_error(node, config->store.on_error, &config->routes[i].rate_limit);
 }
 
 int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file, void *into)
 {
 	struct thr_config *config = into;
+	int r;
 
-	if (!config->route_count && !config->xdp.present)
+	if (!config->route_count && !config->xdp.present && !config->api.present)
 		return thr_refuse(reader, file,
 				  "nothing to do: write routes for the proxy, xdp for the packet "
-				  "layer, or both");
+				  "layer or api for checks");
 	if (!config->server.user)
 		config->server.user = strdup("nobody");
-	if (!config->api.listen)
-		config->api.listen = strdup("127.0.0.1:8081");
-	if (!config->store.redis.url)
-		config->store.redis.url = strdup("redis://127.0.0.1:6379/0");
-	if (!config->server.user || !config->api.listen || !config->store.redis.url)
+	if (!config->server.user)
 		return thr_refuse_memory(reader);
+	r = thr_default_api(reader, &config->api);
+	if (r == 0)
+		r = thr_default_store(reader, &config->store);
+	if (r < 0)
+		return r;
+	default_on_errors(file, config);
 	return check_ports(reader, file, config);
 }

@@ -45,6 +45,11 @@ int thr_finish_rate_limit(const struct thr_reader *reader, const struct thr_node
 	return thr_finish_rate(reader, map, "burst", 1, rate);
 }
 
+int thr_finish_client_limit(const struct thr_reader *reader, const struct thr_node *map, void *into)
+{
+	return thr_finish_rate_limit(reader, map, &((struct thr_client_limit *)into)->rate);
+}
+
 /* What routes and health checks ask of a path alike. */
 static const char *request_path_fault(const char *text)
 {

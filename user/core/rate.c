@@ -22,6 +22,10 @@ static const struct {
 } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
 #define UNITS (sizeof(units) / sizeof(units[0]))
 
+/* Powers of ten, and the integers below them, that a double has exactly. */
+#define DECIMAL_FRACTION_MAX 22
+#define DECIMAL_MANTISSA_MAX 999999999999999
+
 static uint64_t suffix_factor(char letter)
 {
 	for (size_t i = 0; i < SUFFIXES; i++)
@@ -83,6 +87,35 @@ int thr_rate_parse(const char *text, struct thr_rate *ret_rate)
 	return -EINVAL;
 }
 
+int thr_decimal_parse(const char *text, double *ret_number)
+{
+	size_t whole = strspn(text, "0123456789");
+	size_t fraction = text[whole] == '.' ? strspn(text + whole + 1, "0123456789") : 0;
+	uint64_t mantissa = 0;
+	double divisor = 1;
+
+	if (!whole || (text[0] == '0' && whole > 1))
+		return -EINVAL;
+	if (text[whole] == '.' ? !fraction || text[whole + 1 + fraction] : text[whole] != 0)
+		return -EINVAL;
+	if (fraction > DECIMAL_FRACTION_MAX)
+		return -ERANGE;
+	for (const char *at = text; *at; at++) {
+		if (*at == '.')
+			continue;
+		mantissa = mantissa * 10 + (uint64_t)(*at - '0');
+		if (mantissa > DECIMAL_MANTISSA_MAX)
+			return -ERANGE;
+	}
+	if (!mantissa)
+		return -ERANGE;
+	/* Both are exact in a double, so that the one division rounds correctly. */
+	for (; fraction; fraction--)
+		divisor *= 10;
+	*ret_number = (double)mantissa / divisor;
+	return 0;
+}
+
 void thr_count_format(uint64_t count, char text[static THR_RATE_TEXT])
 {
 	for (size_t i = 0; i < SUFFIXES; i++) {
@@ -117,17 +150,31 @@ void thr_rate_default_burst(struct thr_rate *rate, uint64_t least)
 		rate->burst = least;
 }
 
-int thr_rate_check(const struct thr_rate *rate)
+/* `interval` is the time of one token, in 2^-20 ns. */
+static int check_interval(uint64_t interval, uint64_t burst)
 {
-	uint64_t interval = thr_bucket_interval(rate->count, rate->per_s);
-
-	if (!rate->count || !rate->per_s || !rate->burst)
-		return -EINVAL;
-	if (thr_bucket_fits(interval, rate->burst))
+	if (thr_bucket_fits(interval, burst))
 		return 0;
 	/* A burst past the largest count is refused as one that takes too long. */
-	if (rate->burst <= THR_COUNT_MAX && interval < 1ULL << THR_INTERVAL_TO_TICK &&
-	    !thr_bucket_ticks(interval, rate->burst))
+	if (burst <= THR_COUNT_MAX && interval < 1ULL << THR_INTERVAL_TO_TICK &&
+	    !thr_bucket_ticks(interval, burst))
 		return -EDOM;
 	return -ERANGE;
+}
+
+int thr_rate_check(const struct thr_rate *rate)
+{
+	if (!rate->count || !rate->per_s || !rate->burst)
+		return -EINVAL;
+	return check_interval(thr_bucket_interval(rate->count, rate->per_s), rate->burst);
+}
+
+int thr_refill_check(double per_s, uint64_t burst)
+{
+	const double units_per_s = 1e9 * (1 << THR_INTERVAL_SHIFT);
+	double interval = units_per_s / per_s;
+
+	if (!(per_s >= THR_REFILL_LEAST) || !burst)
+		return -EINVAL;
+	return check_interval((uint64_t)(interval + 0.5), burst);
 }

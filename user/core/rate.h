@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Counts and rates as text: "40", "10k", "1M", "20/s", "300/m".
+ * Counts and rates as text: "40", "10k", "1M", "20/s", "300/m", "0.25".
  * Suffixes k, M and G are powers of 1000.
  */
 #ifndef THR_RATE_H
@@ -26,6 +26,12 @@ int thr_count_parse(const char *text, uint64_t *ret_count);
  * nothing on failure. Returns 0, -EINVAL, -ERANGE; a count of 0 is -EINVAL. */
 int thr_rate_parse(const char *text, struct thr_rate *ret_rate);
 
+/* Parse a decimal number over 0, such as "10" or "0.25", to the double nearest to it.
+ * Returns 0, or with *ret_number unchanged -EINVAL for what is not digits with maybe a
+ * '.' and digits (no sign, no exponent, no leading zero but before the '.'), -ERANGE
+ * for 0, for more than 15 digits that count, and below 1e-22. */
+int thr_decimal_parse(const char *text, double *ret_number);
+
 /* "20/s": the shortest exact form, with a suffix where the count has one. */
 void thr_rate_format(const struct thr_rate *rate, char text[static THR_RATE_TEXT]);
 void thr_count_format(uint64_t count, char text[static THR_RATE_TEXT]);
@@ -44,5 +50,11 @@ void thr_rate_default_burst(struct thr_rate *rate, uint64_t least);
  * either is 0, -ERANGE when the burst would take longer than 416 days to come
  * back, -EDOM when it would come back within one tick (1/16 ns). */
 int thr_rate_check(const struct thr_rate *rate);
+
+/* The same for `burst` tokens of which `per_s`, maybe a fraction, come back in a second.
+ * -EINVAL too for less than THR_REFILL_LEAST, of which 64 bits do not hold the time that
+ * one token takes. */
+#define THR_REFILL_LEAST 0.0001
+int thr_refill_check(double per_s, uint64_t burst);
 
 #endif
