@@ -57,24 +57,26 @@ static const char *escape_fault(struct thr_slice text)
  * out; NULL too for a slice that is not there. */
 static char *decode(struct thr_slice text, bool *failed)
 {
-	char *decoded, *to;
+	size_t used = 0;
+	char *decoded;
 
 	if (!text.at)
 		return NULL;
-	decoded = to = malloc(text.length + 1);
+	decoded = malloc(text.length + 1);
 	if (!decoded) {
 		*failed = true;
 		return NULL;
 	}
 	for (size_t i = 0; i < text.length; i++) {
 		if (text.at[i] == '%') {
-			*to++ = (char)(hex_value(text.at[i + 1]) << 4 | hex_value(text.at[i + 2]));
+			decoded[used++] =
+				(char)(hex_value(text.at[i + 1]) << 4 | hex_value(text.at[i + 2]));
 			i += 2;
 		} else {
-			*to++ = text.at[i];
+			decoded[used++] = text.at[i];
 		}
 	}
-	*to = '\0';
+	decoded[used] = '\0';
 	return decoded;
 }
 

@@ -90,7 +90,7 @@ static void default_on_errors(const struct thr_node *file, struct thr_config *co
 	const struct thr_node *node = routes ? routes->first : NULL;
 
 	default_on_error(file, config->store.on_error, &config->rate_limit);
-	for (size_t i = 0; i < config->route_count; i++, node = node->next)
+	for (size_t i = 0; node; i++, node = node->next)
 		default_on_error(node, config->store.on_error, &config->routes[i].rate_limit);
 }
 
