@@ -141,6 +141,7 @@ install: all ## DESTDIR= PREFIX=
 	install -D -m 755 $B/xdp-throttle $(DESTDIR)$(PREFIX)/sbin/xdp-throttle
 	install -D -m 644 $B/xdp_throttle.bpf.o $(DESTDIR)$(PREFIX)/lib/xdp-throttle/xdp_throttle.bpf.o
 	$(call installed,configs/xdp-throttle.yaml,share/doc/xdp-throttle/xdp-throttle.yaml)
+	$(call installed,configs/prometheus-rules.yml,share/doc/xdp-throttle/prometheus-rules.yml)
 	$(call installed,configs/xdp-throttle.service,lib/systemd/system/xdp-throttle.service)
 	$(call installed,configs/xdp-throttle@.service,lib/systemd/system/xdp-throttle@.service)
 	$(call installed,docs/xdp-throttle.8,share/man/man8/xdp-throttle.8)

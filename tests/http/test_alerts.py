@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The rules and alerts for Prometheus, by promtool: what fires for which series, and what does not."""
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from support import cases, defer, expect, run_suite
+
+RULES = pathlib.Path(__file__).parents[2] / "configs" / "prometheus-rules.yml"
+LABELS = 'job="xdp-throttle",instance="a"'
+
+
+def firing(series, minute):
+    """The names of the alerts that fire for series of one value a minute."""
+    inputs = [
+        {"series": name if name.startswith("up{") else f"xdp_throttle_{name}", "values": values}
+        for name, values in series.items()
+    ]
+    document = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": inputs,
+                "promql_expr_test": [
+                    {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{minute}m"}
+                ],
+            }
+        ],
+    }
+    directory = tempfile.TemporaryDirectory()
+    defer(directory.cleanup)
+    path = pathlib.Path(directory.name) / "tests.yml"
+    path.write_text(json.dumps(document))
+    # None is expected, so promtool fails, and says which there are.
+    result = subprocess.run(
+        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    output = result.stdout + result.stderr
+    expect("trouble of promtool", re.findall(r"(?m)^.*(?:parse|error).*$", output), [])
+    return sorted(re.findall(r'alertname="(\w+)"', output))
+
+
+def test_the_rules_are_valid():
+    result = subprocess.run(
+        ["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, check=False
+    )
+
+    expect("status of promtool", (result.returncode, result.stderr), (0, ""))
+
+
+def test_nothing_fires_while_all_is_well():
+    series = {
+        f"up{{{LABELS}}}": "1x30",
+        f"config_last_reload_successful{{{LABELS}}}": "1x30",
+        f"store_breaker_state{{{LABELS}}}": "0x30",
+        f"store_instances{{{LABELS}}}": "2x30",
+        f'store_takings_total{{{LABELS},verdict="allowed"}}': "0+600x30",
+        f"store_degraded_total{{{LABELS}}}": "0+1x30",
+        f'worker_restarts_total{{{LABELS},worker="0"}}': "0x10 1x20",
+        f'memory_takings_total{{{LABELS},place="own"}}': "0+600x30",
+        f'memory_takings_total{{{LABELS},place="none"}}': "0x30",
+        f'http_requests_total{{{LABELS},route="/",status="2xx",verdict="allowed"}}': "0+600x30",
+        f'http_requests_total{{{LABELS},route="/",status="4xx",verdict="limited"}}': "0+60x30",
+        f"http_upstream_errors_total{{{LABELS}}}": "0+6x30",
+        f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
+        f"api_unauthorized_total{{{LABELS}}}": "0+1x30",
+    }
+
+    expect("alerts", firing(series, 25), [])
+
+
+REQUESTS = f'http_requests_total{{{LABELS},route="/",status="%s",verdict="%s"}}'
+TROUBLES = {
+    "Down": {f"up{{{LABELS}}}": "1x5 0x30"},
+    "ReloadFailed": {f"config_last_reload_successful{{{LABELS}}}": "1x5 0x30"},
+    "WorkersRestarting": {
+        f'worker_restarts_total{{{LABELS},worker="0"}}': "0x5 2x30",
+        f'worker_restarts_total{{{LABELS},worker="1"}}': "0x10 2x30",
+    },
+    "BreakerOpen": {f"store_breaker_state{{{LABELS}}}": "0x5 2x30"},
+    "Degraded": {
+        f"store_degraded_total{{{LABELS}}}": "0+6x30",
+        f'store_takings_total{{{LABELS},verdict="allowed"}}': "0+60x30",
+        f'store_takings_total{{{LABELS},verdict="denied"}}': "0+60x30",
+    },
+    "InstancesMissing": {f"store_instances{{{LABELS}}}": "3x5 2x30"},
+    "MemoryTableRefusing": {
+        f'memory_takings_total{{{LABELS},place="none"}}': "0x15 9x30",
+    },
+    "MemoryTableShared": {
+        f'memory_takings_total{{{LABELS},place="own"}}': "0+60x30",
+        f'memory_takings_total{{{LABELS},place="group"}}': "0+6x30",
+    },
+    "ManyRequestsLimited": {
+        REQUESTS % ("2xx", "allowed"): "0+600x30",
+        REQUESTS % ("4xx", "limited"): "0+600x30",
+    },
+    "UpstreamErrors": {
+        REQUESTS % ("2xx", "allowed"): "0+600x30",
+        f"http_upstream_errors_total{{{LABELS}}}": "0+60x30",
+    },
+    "PacketDropsSurge": {
+        f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x10 60000+600000x20",
+    },
+    "Unauthorized": {f"api_unauthorized_total{{{LABELS}}}": "0+600x30"},
+}
+
+
+def as_case(name):
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+@cases({as_case(name): (name, series) for name, series in TROUBLES.items()})
+def test_fires_for(name, series):
+    expect("alerts", firing(series, 18), [f"XdpThrottle{name}"])
+
+
+def test_drops_that_go_on_as_ever_are_no_surge():
+    series = {f'packets_total{{{LABELS},verdict="dropped"}}': "0+600000x120"}
+
+    expect("alerts", firing(series, 110), [])
+
+
+if __name__ == "__main__":
+    run_suite()
