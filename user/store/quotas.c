@@ -23,6 +23,7 @@
 #define FREE 0
 #define GRAVE 1
 #define READ_TRIES 1000
+#define PLACES_LEAST 64 /* a power of two */
 
 struct entry {
 	uint32_t sequence;
@@ -31,15 +32,18 @@ struct entry {
 	char key[THR_KEY_MAX];
 };
 
-/* Of the shared mapping: `places` tags, then as many entries. */
+/* The mapping. */
+struct block {
+	uint64_t count;	 /* of keys */
+	uint64_t tags[]; /* of `places`, then as many entries */
+};
+
 struct thr_quotas {
 	uint64_t max, places;
-	uint64_t count; /* of the process that writes */
-	uint64_t *tags;
-	struct entry *entries;
-	void *block;
-	size_t size;
-	int fd; /* -1: not shared */
+	struct block *block;
+	struct entry *entries; /* of the block */
+	size_t size;	       /* of the block, bytes */
+	int fd;		       /* -1: not shared */
 };
 
 /* --- a quota and a condition --- */
@@ -95,42 +99,52 @@ static uint64_t tag_of(const struct thr_hash *hash)
 	return hash->word[0] > GRAVE ? hash->word[0] : hash->word[0] + 2;
 }
 
+/* The seal lets nobody map the table for writing any more, but for whom has it already. */
+static int map_shared(struct thr_quotas *quotas)
+{
+	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+	void *block;
+
+	quotas->fd = memfd_create("xdp-throttle quotas", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (quotas->fd < 0 || ftruncate(quotas->fd, (off_t)quotas->size) < 0)
+		return -errno;
+	block = mmap(NULL, quotas->size, PROT_READ | PROT_WRITE, MAP_SHARED, quotas->fd, 0);
+	if (block == MAP_FAILED)
+		return -errno;
+	quotas->block = block;
+	return fcntl(quotas->fd, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
+static int map_private(struct thr_quotas *quotas)
+{
+	void *block = mmap(NULL, quotas->size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (block == MAP_FAILED)
+		return -errno;
+	quotas->block = block;
+	return 0;
+}
+
 int thr_quotas_new(uint64_t max, bool shared, struct thr_quotas **ret_quotas)
 {
 	struct thr_quotas *quotas = calloc(1, sizeof(*quotas));
-	int r = 0;
+	int r;
 
 	if (!quotas)
 		return -ENOMEM;
 	quotas->fd = -1;
 	quotas->max = max;
-	for (quotas->places = 64; quotas->places < 2 * max; quotas->places *= 2)
+	for (quotas->places = PLACES_LEAST; quotas->places < 2 * max; quotas->places *= 2)
 		;
-	quotas->size = quotas->places * (sizeof(*quotas->tags) + sizeof(*quotas->entries));
-	quotas->fd = memfd_create("xdp-throttle quotas", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (quotas->fd < 0 || ftruncate(quotas->fd, (off_t)quotas->size) < 0)
-		r = -errno;
-	if (r == 0) {
-		quotas->block =
-			mmap(NULL, quotas->size, PROT_READ | PROT_WRITE, MAP_SHARED, quotas->fd, 0);
-		if (quotas->block == MAP_FAILED) {
-			r = -errno;
-			quotas->block = NULL;
-		}
-	}
-	if (r == 0 && fcntl(quotas->fd, F_ADD_SEALS,
-			    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
-		r = -errno;
-	if (!shared && quotas->fd >= 0) {
-		close(quotas->fd);
-		quotas->fd = -1;
-	}
+	quotas->size = sizeof(*quotas->block) +
+		       quotas->places * (sizeof(quotas->block->tags[0]) + sizeof(struct entry));
+	r = shared ? map_shared(quotas) : map_private(quotas);
 	if (r < 0) {
 		thr_quotas_free(quotas);
 		return r;
 	}
-	quotas->tags = quotas->block;
-	quotas->entries = (struct entry *)(quotas->tags + quotas->places);
+	quotas->entries = (struct entry *)(quotas->block->tags + quotas->places);
 	*ret_quotas = quotas;
 	return 0;
 }
@@ -191,7 +205,7 @@ static int64_t find(const struct thr_quotas *quotas, const struct thr_hash *hash
 	*ret_room = -1;
 	for (uint64_t i = 0; i < quotas->places; i++) {
 		uint64_t place = (hash->word[1] + i) & mask;
-		uint64_t seen = __atomic_load_n(&quotas->tags[place], __ATOMIC_ACQUIRE);
+		uint64_t seen = __atomic_load_n(&quotas->block->tags[place], __ATOMIC_ACQUIRE);
 
 		if (seen <= GRAVE && *ret_room < 0)
 			*ret_room = (int64_t)place;
@@ -229,14 +243,14 @@ int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struc
 	struct thr_quota before;
 	int64_t room, place = find(quotas, hash, key, &before, &room);
 
-	if (place < 0 && (room < 0 || quotas->count >= quotas->max))
+	if (place < 0 && (room < 0 || quotas->block->count >= quotas->max))
 		return -ENOSPC;
 	if (place < 0) {
 		place = room;
-		quotas->count++;
+		__atomic_fetch_add(&quotas->block->count, 1, __ATOMIC_RELAXED);
 	}
 	write_entry(&quotas->entries[place], key, quota);
-	__atomic_store_n(&quotas->tags[place], tag_of(hash), __ATOMIC_RELEASE);
+	__atomic_store_n(&quotas->block->tags[place], tag_of(hash), __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -248,19 +262,19 @@ bool thr_quotas_remove(struct thr_quotas *quotas, const struct thr_hash *hash, s
 
 	if (place < 0)
 		return false;
-	quotas->count--;
+	__atomic_fetch_sub(&quotas->block->count, 1, __ATOMIC_RELAXED);
 	at = (uint64_t)place;
-	__atomic_store_n(&quotas->tags[at], GRAVE, __ATOMIC_RELEASE);
-	if (quotas->tags[(at + 1) & mask] != FREE)
+	__atomic_store_n(&quotas->block->tags[at], GRAVE, __ATOMIC_RELEASE);
+	if (quotas->block->tags[(at + 1) & mask] != FREE)
 		return true;
-	for (; quotas->tags[at] == GRAVE; at = (at - 1) & mask)
-		__atomic_store_n(&quotas->tags[at], FREE, __ATOMIC_RELEASE);
+	for (; quotas->block->tags[at] == GRAVE; at = (at - 1) & mask)
+		__atomic_store_n(&quotas->block->tags[at], FREE, __ATOMIC_RELEASE);
 	return true;
 }
 
 uint64_t thr_quotas_count(const struct thr_quotas *quotas)
 {
-	return quotas->count;
+	return __atomic_load_n(&quotas->block->count, __ATOMIC_RELAXED);
 }
 
 uint64_t thr_quotas_max(const struct thr_quotas *quotas)
@@ -268,15 +282,30 @@ uint64_t thr_quotas_max(const struct thr_quotas *quotas)
 	return quotas->max;
 }
 
+uint64_t thr_quotas_next(const struct thr_quotas *quotas, uint64_t from, struct thr_slice *ret_key,
+			 struct thr_quota *ret_quota)
+{
+	for (uint64_t i = from; i < quotas->places; i++) {
+		const struct entry *entry = &quotas->entries[i];
+
+		if (quotas->block->tags[i] <= GRAVE)
+			continue;
+		*ret_key = (struct thr_slice){entry->key, entry->key_length};
+		*ret_quota = entry->quota;
+		return i + 1;
+	}
+	return 0;
+}
+
 void thr_quotas_each(const struct thr_quotas *quotas,
 		     void (*visit)(void *context, struct thr_slice key,
 				   const struct thr_quota *quota),
 		     void *context)
 {
-	for (uint64_t i = 0; i < quotas->places; i++)
-		if (quotas->tags[i] > GRAVE)
-			visit(context,
-			      (struct thr_slice){quotas->entries[i].key,
-						 quotas->entries[i].key_length},
-			      &quotas->entries[i].quota);
+	struct thr_quota quota;
+	struct thr_slice key;
+
+	for (uint64_t at = thr_quotas_next(quotas, 0, &key, &quota); at;
+	     at = thr_quotas_next(quotas, at, &key, &quota))
+		visit(context, key, &quota);
 }

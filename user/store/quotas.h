@@ -77,8 +77,18 @@ int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struc
 bool thr_quotas_remove(struct thr_quotas *quotas, const struct thr_hash *hash,
 		       struct thr_slice key);
 
+/* Keys that have one, in any process; and the most. */
 uint64_t thr_quotas_count(const struct thr_quotas *quotas);
 uint64_t thr_quotas_max(const struct thr_quotas *quotas);
+
+/*
+ * The first one at or after the place `from` (0 at first). Returns the place to go on from,
+ * or 0: there is none, and nothing is set. The key is valid until the table is changed. Only
+ * in the process that changes it. What is set or removed between two calls may be found or
+ * not, all others are found once.
+ */
+uint64_t thr_quotas_next(const struct thr_quotas *quotas, uint64_t from, struct thr_slice *ret_key,
+			 struct thr_quota *ret_quota);
 
 /* Call for each; only in the process that changes it. The key is valid in the call. */
 void thr_quotas_each(const struct thr_quotas *quotas,
