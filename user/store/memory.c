@@ -21,6 +21,7 @@
 #include <sys/random.h>
 
 #include "store/cells.h"
+#include "store/stand.h"
 #include "thr_bucket.h"
 
 #define CELLS_LEAST 64
@@ -237,51 +238,14 @@ static enum thr_memory_place take(const struct demand *demand, struct thr_taking
 
 /* --- what it comes to --- */
 
-static uint64_t ns_up(uint64_t ticks)
-{
-	return (ticks + (1ULL << THR_TICK_SHIFT) - 1) >> THR_TICK_SHIFT;
-}
-
-/* The most tokens for which thr_bucket_ticks() is not over `held`. */
-static uint64_t whole_tokens(const struct thr_store_limit *limit, uint64_t held)
-{
-	unsigned __int128 below = (unsigned __int128)(held + 1) << THR_INTERVAL_TO_TICK;
-	uint64_t tokens = (uint64_t)((below - 1) / limit->interval);
-
-	return tokens < limit->burst ? tokens : limit->burst;
-}
-
-static void stand(const struct demand *demand, const struct thr_taking *taking,
-		  struct thr_standing *ret_standing)
-{
-	const struct thr_store_limit *limit = demand->limit;
-	uint64_t owed = taking->state > demand->now ? taking->state - demand->now : 0;
-	uint64_t held = owed < limit->window ? limit->window - owed : 0;
-
-	ret_standing->remaining = whole_tokens(limit, held);
-	ret_standing->reset_ns = ns_up(owed);
-	ret_standing->retry_ns = ns_up(taking->wait);
-	ret_standing->allowed = !taking->wait;
-}
-
-/* How a look is told: by whether one token could be had. */
-static void stand_for_one(const struct demand *demand, struct thr_taking *taking)
-{
-	struct demand one = *demand;
-
-	one.spent = thr_bucket_ticks(demand->limit->interval, 1);
-	taking->wait = judge(&one, taking->state).wait;
-}
-
 enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct thr_memory_key *key,
 				      const struct thr_store_limit *limit, uint64_t cost,
 				      uint64_t now_ns, struct thr_standing *ret_standing)
 {
-	bool over = cost > limit->burst, look = !cost || over;
 	struct demand demand = {
 		.memory = memory,
 		.limit = limit,
-		.spent = look ? 0 : thr_bucket_ticks(limit->interval, cost),
+		.spent = thr_stand_spent(limit, cost),
 		.now = now_ns << THR_TICK_SHIFT,
 		.level = {thr_cells_of(&memory->own, &key->key),
 			  thr_cells_of(&memory->groups, &key->group[0]),
@@ -290,20 +254,16 @@ enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct th
 	struct thr_taking taking = {0};
 	enum thr_memory_place place = take(&demand, &taking);
 
-	ret_standing->limit = limit->burst;
-	ret_standing->window_ns = limit->window_ns;
 	if (place == THR_PLACE_NONE) {
 		uint64_t at = thr_cells_room_at(&demand.level[0]);
 
 		taking.state = demand.now + limit->window;
 		taking.wait = at > demand.now ? at - demand.now : 1;
-	} else if (look) {
-		stand_for_one(&demand, &taking);
-	}
-	stand(&demand, &taking, ret_standing);
-	if (over) {
-		ret_standing->allowed = false;
-		ret_standing->retry_ns = UINT64_MAX;
+		thr_stand(limit, &taking, demand.now, ret_standing);
+		if (cost > limit->burst)
+			ret_standing->retry_ns = UINT64_MAX;
+	} else {
+		thr_stand_after(limit, cost, &taking, demand.now, ret_standing);
 	}
 	if (cost)
 		__atomic_fetch_add(&slot_of_cpu(memory)->places[place], 1, __ATOMIC_RELAXED);
