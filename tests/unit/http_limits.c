@@ -88,7 +88,8 @@ static void the_longest_fields_fit(void **state)
 static void assert_problem(unsigned int status, const char *detail, const char *text)
 {
 	char problem[THR_PROBLEM_MAX];
-	size_t length = thr_http_problem(status, detail, problem);
+	struct thr_problem what = {.status = status, .detail = detail};
+	size_t length = thr_http_problem(&what, problem);
 
 	assert_int_equal(length, strlen(text));
 	assert_memory_equal(problem, text, length);
@@ -111,17 +112,51 @@ static void a_long_detail_is_cut_between_escapes(void **state)
 
 	(void)state;
 	for (size_t shift = 0; shift < 8; shift++) {
+		struct thr_problem what = {.status = 431, .detail = detail};
 		size_t length;
 
 		memset(detail, '\x01', sizeof(detail));
 		memset(detail, 'a', shift);
 		detail[sizeof(detail) - 1] = '\0';
 		problem[THR_PROBLEM_MAX] = 'x';
-		length = thr_http_problem(431, detail, problem);
+		length = thr_http_problem(&what, problem);
 		assert_true(length <= THR_PROBLEM_MAX && length > THR_PROBLEM_MAX - 7);
 		assert_memory_equal(problem + length - 9, "\\u0001\"}\n", 9);
 		assert_int_equal(problem[THR_PROBLEM_MAX], 'x');
 	}
+}
+
+static void a_problem_names_its_type_and_the_field_at_fault(void **state)
+{
+	static const struct thr_problem what = {
+		.status = 422,
+		.type = "urn:example:too-much",
+		.title = "Too much",
+		.field = "checks[3].\"cost",
+		.detail = "Write less.",
+	};
+	static const char text[] =
+		"{\"type\":\"urn:example:too-much\",\"title\":\"Too much\",\"status\":422,"
+		"\"field\":\"checks[3].\\\"cost\",\"detail\":\"Write less.\"}\n";
+	char problem[THR_PROBLEM_MAX];
+
+	(void)state;
+	assert_int_equal(thr_http_problem(&what, problem), strlen(text));
+	assert_memory_equal(problem, text, strlen(text));
+}
+
+static void the_longest_problem_fits(void **state)
+{
+	char words[2 * THR_PROBLEM_MAX], odd[2 * THR_PROBLEM_MAX], problem[THR_PROBLEM_MAX + 1];
+	struct thr_problem what = {UINT32_MAX, words, words, odd, odd};
+
+	(void)state;
+	memset(words, 'a', sizeof(words));
+	memset(odd, '\x01', sizeof(odd));
+	words[sizeof(words) - 1] = odd[sizeof(odd) - 1] = '\0';
+	problem[THR_PROBLEM_MAX] = 'x';
+	assert_true(thr_http_problem(&what, problem) <= THR_PROBLEM_MAX);
+	assert_int_equal(problem[THR_PROBLEM_MAX], 'x');
 }
 
 int main(int argc, char **argv)
@@ -134,6 +169,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_longest_fields_fit),
 		cmocka_unit_test(a_problem_is_json),
 		cmocka_unit_test(a_long_detail_is_cut_between_escapes),
+		cmocka_unit_test(a_problem_names_its_type_and_the_field_at_fault),
+		cmocka_unit_test(the_longest_problem_fits),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

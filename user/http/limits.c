@@ -13,6 +13,14 @@
 #define NUMBER_MAX 20
 #define PROBLEM_END "\"}\n"
 #define ESCAPE_MAX 6 /* \u001f */
+/* Bytes of a problem's texts. */
+#define TYPE_MAX 96
+#define TITLE_MAX 64
+#define FIELD_MAX 64
+#define DETAIL_LEAST 384
+
+_Static_assert(TYPE_MAX + TITLE_MAX + FIELD_MAX * ESCAPE_MAX + DETAIL_LEAST + 96 <= THR_PROBLEM_MAX,
+	       "the parts of a problem fit");
 
 uint64_t thr_seconds_up(uint64_t ns, uint64_t least)
 {
@@ -95,19 +103,33 @@ static char *put_json_byte(char *at, unsigned char c)
 	return at;
 }
 
-size_t thr_http_problem(unsigned int status, const char *detail,
-			char problem[static THR_PROBLEM_MAX])
+static char *put_words(char *at, const char *words, size_t most)
+{
+	return mempcpy(at, words, strnlen(words, most));
+}
+
+size_t thr_http_problem(const struct thr_problem *problem, char text[static THR_PROBLEM_MAX])
 {
 	const size_t room = THR_PROBLEM_MAX - (sizeof(PROBLEM_END) - 1) - ESCAPE_MAX;
-	char *at = problem;
+	const char *title = problem->title ? problem->title : thr_http_reason(problem->status);
+	const char *field = problem->field, *detail = problem->detail;
+	char *at = text;
 
-	at = put_text(at, "{\"type\":\"about:blank\",\"title\":\"");
-	at = put_text(at, thr_http_reason(status));
+	at = put_text(at, "{\"type\":\"");
+	at = put_words(at, problem->type ? problem->type : "about:blank", TYPE_MAX);
+	at = put_text(at, "\",\"title\":\"");
+	at = put_words(at, title, TITLE_MAX);
 	at = put_text(at, "\",\"status\":");
-	at = put_number(at, status);
+	at = put_number(at, problem->status);
+	if (field) {
+		at = put_text(at, ",\"field\":\"");
+		for (size_t i = 0; i < FIELD_MAX && field[i]; i++)
+			at = put_json_byte(at, (unsigned char)field[i]);
+		at = put_text(at, "\"");
+	}
 	at = put_text(at, ",\"detail\":\"");
-	while (*detail && (size_t)(at - problem) <= room)
+	while (*detail && (size_t)(at - text) <= room)
 		at = put_json_byte(at, (unsigned char)*detail++);
 	at = put_text(at, PROBLEM_END);
-	return (size_t)(at - problem);
+	return (size_t)(at - text);
 }

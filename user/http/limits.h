@@ -31,11 +31,20 @@ uint64_t thr_seconds_up(uint64_t ns, uint64_t least);
 size_t thr_http_limit_fields(const char *policy, const struct thr_standing *standing,
 			     char fields[static THR_LIMIT_FIELDS_MAX]);
 
-/* {"type":"about:blank","title":"Too Many Requests","status":429,"detail":"..."}
- * and a newline, into `size` bytes; the detail is JSON-escaped and cut where it
- * does not fit. Returns the length. */
-#define THR_PROBLEM_MAX 512
-size_t thr_http_problem(unsigned int status, const char *detail,
-			char problem[static THR_PROBLEM_MAX]);
+/* What is wrong with a request, in the words of RFC 9457. Type and title are our own words,
+ * which need no escapes; of them 96 and 64 bytes are written, of `field` 64, of the detail
+ * what fits, and that is 384 bytes without escapes. */
+struct thr_problem {
+	unsigned int status;
+	const char *type;   /* a URI; NULL: about:blank */
+	const char *title;  /* NULL: the reason of the status, as about:blank has it */
+	const char *field;  /* what of the request is at fault; NULL: nothing in particular */
+	const char *detail; /* what would be right */
+};
+
+/* {"type":"about:blank","title":"Too Many Requests","status":429,"field":"cost",
+ * "detail":"..."} and a newline; texts are JSON-escaped. Returns the length. */
+#define THR_PROBLEM_MAX 1024
+size_t thr_http_problem(const struct thr_problem *problem, char text[static THR_PROBLEM_MAX]);
 
 #endif

@@ -13,8 +13,8 @@ size_t thr_head_answer(char *out, size_t size, const struct thr_answer *answer)
 	struct thr_writer writer = {.at = out, .end = out + size};
 	const char *reason = thr_http_reason(answer->status);
 	char problem[THR_PROBLEM_MAX];
-	struct thr_slice body = {problem,
-				 thr_http_problem(answer->status, answer->detail, problem)};
+	struct thr_problem what = {.status = answer->status, .detail = answer->detail};
+	struct thr_slice body = {problem, thr_http_problem(&what, problem)};
 
 	thr_put_status_line(&writer, answer->status, (struct thr_slice){reason, strlen(reason)});
 	thr_put_date_field(&writer, answer->date);
