@@ -5,7 +5,10 @@
  *
  * A family is begun once, and its samples follow it. Names are given without the prefix
  * "xdp_throttle_" and a counter's without "_total": both are added here. Label values are
- * any bytes and are escaped here; no label may hold a key or an address of a client.
+ * any UTF-8 and are escaped here; no label may hold a key or an address of a client.
+ *
+ * Out of memory is found out once, at the end: after it nothing more is written, and
+ * `failed` says so.
  */
 #ifndef THR_METRICS_H
 #define THR_METRICS_H
@@ -39,12 +42,13 @@ static inline struct thr_slice thr_text(const char *text)
 	return (struct thr_slice){text, strlen(text)};
 }
 
-/* `name` must last until the next family. `help` is one line. */
+/* `name` must last until the next family. `help` is a sentence without its full stop. */
 void thr_metrics_family(struct thr_metrics *metrics, enum thr_metric_type type, const char *name,
 			const char *help);
 
 void thr_metrics_count(struct thr_metrics *metrics, const struct thr_label *labels, size_t count,
 		       uint64_t value);
+/* `value` is finite. */
 void thr_metrics_gauge(struct thr_metrics *metrics, const struct thr_label *labels, size_t count,
 		       double value);
 /* _bucket, _sum and _count, in seconds. */
