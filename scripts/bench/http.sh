@@ -47,6 +47,8 @@ in_ns() { nsenter --net="$NAMESPACE" "$@"; }
 
 on_client_cpu() { in_ns taskset -c "$CLIENT_CPU" "$@"; }
 
+# shellcheck source=scripts/bench/process.sh
+. "$here/process.sh"
 # shellcheck source=scripts/bench/http/proxies.sh
 . "$here/http/proxies.sh"
 # shellcheck source=scripts/bench/http/load.sh
@@ -103,7 +105,7 @@ awk -v json="$B/bench/http.json.new" -v kernel="$(uname -r)" -v quick="$is_quick
 	-v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" -v rounds="$rounds" \
 	-v nginx="$(nginx -v 2>&1 | sed 's|.*/||')" \
 	-v haproxy="$(haproxy -v | sed -n '1s/.*version \([0-9.]*\).*/\1/p')" \
-	-f "$here/report-http.awk" "$work/results" || holds=false
+	-f "$here/figures.awk" -f "$here/report-http.awk" "$work/results" || holds=false
 [[ ! -e $B/bench/http.json.new ]] || mv "$B/bench/http.json.new" "$B/bench/http.json"
 progress "written: $B/bench/http.json"
 "$holds" || "$is_quick"

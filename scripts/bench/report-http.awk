@@ -7,13 +7,12 @@
 #   slow   ATTACK P99-ALONE-MS P99-MS FAILURES CONNECTIONS-HELD
 #
 # separated by tabs. Variables: json (path to write), kernel, cpu, date, quick,
-# rounds, nginx and haproxy (their versions). The best round of each figure
-# counts; JSON has the median of the CPU time besides. Exit status 1 when a bound
-# does not hold or was not measured.
+# rounds, nginx and haproxy (their versions). Runs with figures.awk. The best round
+# of each figure counts; JSON has the median of the CPU time besides. Exit status 1
+# when a bound does not hold or was not measured.
 
 BEGIN {
 	FS = "\t"
-	BAR = 30 # characters of the longest in a table
 
 	add_scenario("body_52", "52-byte bodies")
 	add_scenario("body_1024", "1 KB bodies")
@@ -32,15 +31,6 @@ BEGIN {
 function add_scenario(name, text) {
 	scenario_of[++scenarios] = name
 	title_of[name] = text
-}
-
-function min(a, b) { return a < b ? a : b }
-
-# Keep the samples of a key in ascending order, in sample[key, 1 .. samples[key]].
-function add_sample(key, value,    i) {
-	for (i = ++samples[key]; i > 1 && sample[key, i - 1] > value; i--)
-		sample[key, i] = sample[key, i - 1]
-	sample[key, i] = value
 }
 
 $1 == "http" {
@@ -72,12 +62,6 @@ function cost(scenario, proxy) { return sample[scenario, proxy, 1] }
 function median(scenario, proxy) { return sample[scenario, proxy, int((samples[scenario, proxy] + 1) / 2)] }
 
 # --- tables -------------------------------------------------------------------
-
-function bar(value, max,    n, out) {
-	for (n = int(value / max * BAR + 0.5); n > 0; n--)
-		out = out "#"
-	return out
-}
 
 function print_scenario(scenario,    i, proxy, max, seen) {
 	for (i = 1; i in proxies; i++)
@@ -131,19 +115,6 @@ function print_slow(    i, name) {
 
 # --- bounds -------------------------------------------------------------------
 
-function bound(name, text, is_measured, figure, most) {
-	if (!is_measured) {
-		printf "  %-58s %s\n", text, "not measured"
-		failed = 1
-		return
-	}
-	if (figure > most)
-		failed = 1
-	printf "  %-58s %8.2f of %7.2f  %s\n", text, figure, most, figure <= most ? "holds" : "falls short"
-	bounds = bounds (bounds ? "," : "") sprintf("\n    {\"name\": \"%s\", \"figure\": %.3f, \"bound\": %.2f, \"holds\": %s}",
-		name, figure, most, figure <= most ? "true" : "false")
-}
-
 function bound_load(scenario,    ours, peer, floor) {
 	ours = cost(scenario, "ours")
 	peer = min(cost(scenario, "nginx"), cost(scenario, "haproxy"))
@@ -174,13 +145,6 @@ function print_bounds(    i, name) {
 }
 
 # --- JSON ---------------------------------------------------------------------
-
-function text_json(text) {
-	gsub(/[\\"]/, "\\\\&", text)
-	return "\"" text "\""
-}
-
-function item(list, text) { return list (list ? "," : "") "\n    {" text "}" }
 
 function load_json(    i, j, out, scenario, proxy) {
 	for (i = 1; i <= scenarios; i++)

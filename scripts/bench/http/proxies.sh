@@ -19,7 +19,7 @@ readonly ROUTE=/r7777 # that is asked for: in every instance the same bytes
 readonly BACKEND_PORT=8000
 readonly INSTANCES="relay nginx haproxy ours nginx_idle haproxy_idle ours_idle
 	nginx_routes ours_routes ours_log"
-declare -A port_of pid_of # by instance; pid_of only of those that run
+declare -A port_of # by instance
 
 # route_paths INSTANCE
 route_paths() {
@@ -32,10 +32,10 @@ route_paths() {
 
 # fill TEMPLATE INSTANCE: the configuration on stdout.
 fill() {
-	local port=${port_of[$2]} level=warning
+	local level=warning
 	[[ $2 != *_log ]] || level=info
-	sed "s|@DIR@|$work/$2|; s|@PORT@|$port|; s|@BACKEND@|$BACKEND_PORT|
-		s|@API@|$((port + 1000))|; s|@LEVEL@|$level|" "$here/http/$1"
+	sed "s|@DIR@|$work/$2|; s|@PORT@|${port_of[$2]}|; s|@BACKEND@|$BACKEND_PORT|
+		s|@LEVEL@|$level|" "$here/http/$1"
 }
 
 # start NAME COMMAND...: in the background, in the namespace, on the proxies' CPU.
@@ -78,17 +78,6 @@ start_ours() {
 # is_listening PORT
 is_listening() { [[ -n $(in_ns ss -Hltn "sport = :$1") ]]; }
 
-# wait_until_listening NAME PORT
-wait_until_listening() {
-	local _
-	for _ in {1..100}; do
-		[[ -e /proc/${pid_of[$1]} ]] || return 1
-		! is_listening "$2" || return 0
-		sleep 0.05
-	done
-	return 1
-}
-
 start_backend() {
 	mkdir "$work/backend"
 	nsenter --net="$NAMESPACE" taskset -c "$CLIENT_CPU" "$B/tools/backend" \
@@ -119,19 +108,7 @@ start_all() {
 	done
 }
 
-# is_running INSTANCE
-is_running() { [[ -n ${pid_of[$1]-} ]]; }
-
-# --- processes ---------------------------------------------------------------
-
-# tree PID: it and its descendants. One that ends meanwhile has none.
-tree() {
-	local child
-	echo "$1"
-	for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null || true); do
-		tree "$child"
-	done
-}
+# --- what they use ------------------------------------------------------------
 
 # cpu_ticks INSTANCE: user and system time of its processes, all threads.
 cpu_ticks() {
@@ -151,21 +128,4 @@ memory_bytes() {
 	for pid in $(tree "${pid_of[$1]}"); do
 		cat "/proc/$pid/smaps_rollup"
 	done | awk '/^Pss:/ { kb += $2 } END { printf "%d\n", kb * 1024 }'
-}
-
-# end_process NAME: ask it and its children to end, and see to it after 5 seconds.
-end_process() {
-	local pid all _
-	[[ -n ${pid_of[$1]-} ]] || return 0
-	mapfile -t all < <(tree "${pid_of[$1]}")
-	unset "pid_of[$1]"
-	kill "${all[0]}" 2>/dev/null || true
-	for _ in {1..100}; do
-		[[ -e /proc/${all[0]} ]] || break
-		sleep 0.05
-	done
-	for pid in "${all[@]}"; do
-		kill -KILL "$pid" 2>/dev/null || true
-	done
-	wait "${all[0]}" 2>/dev/null || true
 }
