@@ -43,7 +43,7 @@ TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all demo test check bench bench-packet bench-http fuzz install uninstall clean help
+.PHONY: all demo test check bench bench-packet bench-http bench-check fuzz install uninstall clean help
 .DEFAULT_GOAL := all
 
 all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
@@ -123,11 +123,13 @@ include scripts/tools/rules.mk
 demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited by the proxy, others served (root)
 	@B=$B scripts/demo.sh
 
-bench: bench-packet bench-http ## every bench
+bench: bench-packet bench-http bench-check ## every bench
 bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root; QUICK=1)
 	@B=$B scripts/bench/packet.sh $(if $(QUICK),--quick)
 bench-http: $B/.deps-bench all $(TOOLS) ## CPU a proxied request beside nginx, HAProxy and a bare relay (root; QUICK=1)
 	@B=$B scripts/bench/http.sh $(if $(QUICK),--quick)
+bench-check: $B/.deps-bench all ## CPU a check beside nginx and a limiter in nginx's Lua, Redis stopped (QUICK=1)
+	@B=$B scripts/bench/check.sh $(if $(QUICK),--quick)
 
 # --- housekeeping -----------------------------------------------------------
 
