@@ -20,7 +20,16 @@ import threading
 
 from client import Client
 from message import request
-from support import DEADLINE_S, Skip, check_after_each_test, defer, expect, fail, wait_until
+from support import (
+    DEADLINE_S,
+    Skip,
+    check_after_each_test,
+    defer,
+    expect,
+    expect_match,
+    fail,
+    wait_until,
+)
 
 PROGRAM = pathlib.Path(os.environ.get("B", "build")).absolute() / "xdp-throttle"
 GRAVE = re.compile(r"Sanitizer:|runtime error:|Assertion .* failed|stack smashing")
@@ -105,6 +114,15 @@ class Lines:
         self._thread.join(DEADLINE_S)
 
 
+def is_alive(pid):
+    """Whether the process runs; one that nobody has waited for does not."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def with_files(directory, files):
     """The beginning of a command that runs with these texts as files of /etc."""
     if os.geteuid() != 0:
@@ -121,24 +139,53 @@ def with_files(directory, files):
     return ["unshare", "--mount", "sh", "-c", script + 'exec "$@"', "sh"]
 
 
+def new_directory():
+    """Gone when its owner ends; others may look into it, as workers do."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="xdp-throttle-http."))
+    directory.chmod(0o755)
+    defer(shutil.rmtree, directory, True)
+    return directory
+
+
+def _own_environment():
+    return {k: v for k, v in os.environ.items() if not k.startswith("XDP_THROTTLE_")}
+
+
+def expect_refused(config, pattern, commands=("check", "run")):
+    """The commands refuse the configuration with a line that matches."""
+    file = new_directory() / "test.yaml"
+    file.write_text(config if isinstance(config, str) else to_yaml(config))
+    for command in commands:
+        ended = subprocess.run(
+            [PROGRAM, command, "-c", file],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            env=_own_environment(),
+        )
+        expect(f"exit status of {command}", ended.returncode, 1)
+        expect_match(f"what {command} says", ended.stderr, pattern)
+
+
 class Daemon:
     """Use start() where nothing special is wanted. `etc` is {name: text}, of files that
-    it finds in /etc."""
+    it finds in /etc; `environment` adds to its environment; `prefix` is the beginning of
+    the command that starts it, and must end in it (exec)."""
 
-    def __init__(self, config, read_stdout=True, etc=None):
+    def __init__(self, config, read_stdout=True, etc=None, environment=None, prefix=()):
         self.port = config["server"]["port"]
+        self.api_listen = config.get("api", {}).get("listen")
         self.may_lose_workers = False  # for tests that kill them
         self.has_ended = False
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="xdp-throttle-http."))
-        defer(shutil.rmtree, directory, True)
+        directory = new_directory()
         self.file = directory / "test.yaml"
         self.write(config)
         self.process = subprocess.Popen(
-            [*(with_files(directory, etc) if etc else []), PROGRAM, "run", "-c", self.file],
+            [*prefix, *(with_files(directory, etc) if etc else []), PROGRAM, "run", "-c", self.file],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={k: v for k, v in os.environ.items() if not k.startswith("XDP_THROTTLE_")},
+            env=_own_environment() | (environment or {}),
         )
         self.pid = self.process.pid
         self.log = Lines(self.process.stderr)
@@ -234,6 +281,17 @@ class Daemon:
         if not self.may_lose_workers and DIED.search(text):
             self._complain("a worker died")
 
+    def kill(self):
+        """Of all its processes at once, as by the kernel when memory is out."""
+        pids = [self.pid, *self.workers()]
+        self.has_ended = True
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # a worker that went with the master
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        wait_until("its workers are gone", lambda: not any(map(is_alive, pids)))
+        self.log.end()
+
     def wait_for_end(self, seconds=DEADLINE_S):
         """Returns the exit status."""
         try:
@@ -271,8 +329,7 @@ class UnreadDaemon:
             while True:
                 os.write(write_end, b"x" * 4096)
         os.set_blocking(write_end, True)
-        directory = pathlib.Path(tempfile.mkdtemp(prefix="xdp-throttle-http."))
-        defer(shutil.rmtree, directory, True)
+        directory = new_directory()
         file = directory / "test.yaml"
         file.write_text(to_yaml(config))
         self.port = config["server"]["port"]
@@ -298,12 +355,19 @@ class UnreadDaemon:
 
 
 def configuration(routes, **sections):
-    """`routes` is a list of route(), or {path: upstream or list of them}; a section
-    of `server` adds to what every test has."""
+    """`routes` is a list of route(), or {path: upstream or list of them}, or empty; a
+    section of `server` adds to what every test has. With an `api` section (see api.py)
+    what is set for keys is kept in a directory of the test."""
     if isinstance(routes, dict):
         routes = [route(path, targets) for path, targets in routes.items()]
     server = {"address": "127.0.0.1", "port": free_port(), "workers": 1, "drain_timeout": "2s"}
-    return {"server": server | sections.pop("server", {}), **sections, "routes": routes}
+    config = {"server": server | sections.pop("server", {}), **sections}
+    if "api" in config:
+        store = {**config.get("store", {})}
+        state_file = str(new_directory() / "limits.json")
+        store["memory"] = {"state_file": state_file} | store.get("memory", {})
+        config["store"] = store
+    return config | ({"routes": routes} if routes else {})
 
 
 def start(routes, **sections):

@@ -117,7 +117,8 @@ class Stream:
         self.received = bytearray()  # all of it, but for what count() took
         self.read_bytes = 0  # of it, by what is below
         sock.settimeout(DEADLINE_S)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # sending
 
