@@ -148,10 +148,11 @@ install: all ## DESTDIR= PREFIX=
 	$(call installed,configs/xdp-throttle@.service,lib/systemd/system/xdp-throttle@.service)
 	$(call installed,docs/xdp-throttle.8,share/man/man8/xdp-throttle.8)
 	$(call installed,docs/xdp-throttle.yaml.5,share/man/man5/xdp-throttle.yaml.5)
+	$(call installed,docs/xdp-throttle-api.7,share/man/man7/xdp-throttle-api.7)
 
 uninstall: ## what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/xdp-throttle share/man/man8/xdp-throttle.8 \
-		share/man/man5/xdp-throttle.yaml.5 \
+		share/man/man5/xdp-throttle.yaml.5 share/man/man7/xdp-throttle-api.7 \
 		lib/systemd/system/xdp-throttle.service lib/systemd/system/xdp-throttle@.service)
 	rm -rf $(DESTDIR)$(PREFIX)/lib/xdp-throttle $(DESTDIR)$(PREFIX)/share/doc/xdp-throttle
 

@@ -67,6 +67,7 @@ def test_nothing_fires_while_all_is_well():
         f'http_requests_total{{{LABELS},route="/",status="2xx",verdict="allowed"}}': "0+600x30",
         f'http_requests_total{{{LABELS},route="/",status="4xx",verdict="limited"}}': "0+60x30",
         f"http_upstream_errors_total{{{LABELS}}}": "0+6x30",
+        f'http_target_up{{{LABELS},target="10.0.0.1:80"}}': "1x30",
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
         f"api_unauthorized_total{{{LABELS}}}": "0+1x30",
     }
@@ -103,6 +104,10 @@ TROUBLES = {
     "UpstreamErrors": {
         REQUESTS % ("2xx", "allowed"): "0+600x30",
         f"http_upstream_errors_total{{{LABELS}}}": "0+60x30",
+    },
+    "TargetDown": {
+        f'http_target_up{{{LABELS},target="10.0.0.1:80"}}': "1x30",
+        f'http_target_up{{{LABELS},target="10.0.0.2:80"}}': "1x5 0x30",
     },
     "PacketDropsSurge": {
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x10 60000+600000x20",
