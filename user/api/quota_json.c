@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* By jansson: quotas are set now and then. See quota_json.h. */
+#include "api/quota_json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/cleanup.h"
+#include "core/rate.h"
+
+static const char *const member_names[] = {"capacity", "refill_per_second", "on_error", NULL};
+
+static const char *const on_error_names[] = {
+	[THR_ON_ERROR_LOCAL] = "local",
+	[THR_ON_ERROR_ALLOW] = "allow",
+	[THR_ON_ERROR_DENY] = "deny",
+};
+#define ON_ERRORS (sizeof(on_error_names) / sizeof(on_error_names[0]))
+
+static void release(json_t **json)
+{
+	json_decref(*json);
+}
+
+static int check_names(json_t *object, struct thr_fault *fault)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value)
+	{
+		bool known = false;
+
+		for (size_t i = 0; member_names[i]; i++)
+			known |= strcmp(name, member_names[i]) == 0;
+		if (!known)
+			return thr_fault_member(fault, (struct thr_slice){name, strlen(name)},
+						member_names);
+	}
+	return 0;
+}
+
+static int read_on_error(const json_t *value, enum thr_on_error *on_error, struct thr_fault *fault)
+{
+	if (!value)
+		return 0;
+	for (size_t i = 0; i < ON_ERRORS && json_is_string(value); i++) {
+		if (strcmp(json_string_value(value), on_error_names[i]) == 0) {
+			*on_error = (enum thr_on_error)i;
+			return 0;
+		}
+	}
+	return thr_fault_set(fault, "on_error", "Write \"local\", \"allow\" or \"deny\".");
+}
+
+static int read_quota(json_t *object, enum thr_on_error on_error, struct thr_quota *ret_quota,
+		      struct thr_fault *fault)
+{
+	const json_t *capacity = json_object_get(object, "capacity");
+	const json_t *refill = json_object_get(object, "refill_per_second");
+	json_int_t whole = json_integer_value(capacity);
+	const char *why, *field = "refill_per_second";
+
+	if (!json_is_integer(capacity) || whole < 1 || whole > (json_int_t)THR_COUNT_MAX)
+		return thr_fault_set(fault, "capacity",
+				     "Write a whole number of 1 to 2^40, in digits.");
+	if (!json_is_number(refill))
+		return thr_fault_set(fault, field, "Write a number over 0.");
+	if (read_on_error(json_object_get(object, "on_error"), &on_error, fault) < 0)
+		return -EINVAL;
+	if (thr_quota_make((uint64_t)whole, json_number_value(refill), on_error, ret_quota, &why) <
+	    0)
+		return thr_fault_set(fault, field, "This cannot be kept: %s.", why);
+	return 0;
+}
+
+int thr_quota_parse(const char *text, size_t length, enum thr_on_error on_error,
+		    struct thr_quota *ret_quota, struct thr_fault *ret_fault)
+{
+	json_error_t error = {.line = 1};
+	CLEANUP(release)
+	json_t *object = json_loadb(length ? text : "", length, JSON_REJECT_DUPLICATES, &error);
+
+	if (!object)
+		return thr_fault_set(ret_fault, "",
+				     "The body is not JSON, or a member is there twice: line %d, "
+				     "column %d.",
+				     error.line, error.column);
+	if (!json_is_object(object))
+		return thr_fault_set(ret_fault, "",
+				     "The body is not a JSON object: write {\"capacity\":100,"
+				     "\"refill_per_second\":10}.");
+	if (check_names(object, ret_fault) < 0)
+		return -EINVAL;
+	return read_quota(object, on_error, ret_quota, ret_fault);
+}
+
+size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT])
+{
+	char refill[32];
+
+	/* 15 digits are the most that look as they were written; 17 are always exact. */
+	snprintf(refill, sizeof(refill), "%.15g", quota->refill_per_s);
+	if (strtod(refill, NULL) != quota->refill_per_s)
+		snprintf(refill, sizeof(refill), "%.17g", quota->refill_per_s);
+	return (size_t)snprintf(text, THR_QUOTA_TEXT,
+				"{\"capacity\":%" PRIu64
+				",\"refill_per_second\":%s,\"on_error\":\"%s\"}\n",
+				quota->capacity, refill, on_error_names[quota->on_error]);
+}

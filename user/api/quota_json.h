@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A quota as JSON: {"capacity":100,"refill_per_second":10,"on_error":"local"}. */
+#ifndef THR_QUOTA_JSON_H
+#define THR_QUOTA_JSON_H
+
+#include "api/check_json.h"
+#include "store/quotas.h"
+
+/* Parse `length` bytes at `text`. `on_error` is what holds where it is left out. Returns 0, or
+ * -EINVAL with *ret_fault filled. */
+int thr_quota_parse(const char *text, size_t length, enum thr_on_error on_error,
+		    struct thr_quota *ret_quota, struct thr_fault *ret_fault);
+
+/* Write it, with a newline, so that parsing it gives the same quota. Returns the length. */
+#define THR_QUOTA_TEXT 160
+size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT]);
+
+#endif
