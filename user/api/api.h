@@ -4,11 +4,17 @@
  * /ready, /metrics. Composed by the daemon, like the proxy, and on the same loop.
  *
  *   api.c         listeners, configuration, drain
- *   connection.c  a client's connection: bytes to requests, answers to bytes
- *   dispatch.c    paths and methods, access, errors (RFC 9457)
- *   check.c       POST /check           check_json.c  its body
- *   config.c      /config/{key}
+ *   client.c      a client's connection: bytes to requests, answers to bytes
+ *   body.c        the body of a request
+ *   dispatch.c    paths and methods       access.c      who may ask, and how often
+ *   answer.c      answers, problems (RFC 9457)
+ *   check.c       POST /check             check_json.c  its body
+ *   config.c      /config/{key}           config_json.c its body
  *   report.c      /health, /ready, /metrics
+ *   fields.c      values of header fields key.c         what a key may be
+ *
+ * A request is answered at once, in the turn that it came in, or when the store calls back.
+ * A connection has one request at a time; what comes behind it waits, at first in the kernel.
  */
 #ifndef THR_API_H
 #define THR_API_H
@@ -29,11 +35,12 @@ struct thr_api_counts {
 	uint64_t malformed;	    /* not HTTP */
 	uint64_t unauthorized;	    /* 401 */
 	uint64_t limited;	    /* over api.rate_limit: 429 of the API itself, not of a check */
-	uint64_t checks;	    /* single ones and those in batches */
+	uint64_t checks[3];	    /* by enum thr_api_verdict, single ones and those in batches */
 	struct thr_histogram check; /* of POST /check, from its head to its answer */
 } __attribute__((aligned(128)));
 
 enum thr_api_call { THR_API_CHECK, THR_API_CONFIG, THR_API_HEALTH, THR_API_METRICS, THR_API_OTHER };
+enum thr_api_verdict { THR_API_ALLOWED, THR_API_DENIED, THR_API_PEEKED };
 
 #define THR_TOKEN_DIGEST 32 /* SHA-256 */
 
