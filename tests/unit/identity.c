@@ -320,6 +320,47 @@ static void a_client_has_other_keys_in_another_scope_and_by_another_secret(void 
 	assert_false(same(a.group[1], b.group[1]) || same(b.group[1], c.group[1]));
 }
 
+static void names_are_of_the_scope_and_the_address_or_its_prefix(void **state)
+{
+	static const struct {
+		const char *scope, *client, *name;
+	} cases[] = {
+		{"", "192.0.2.1", "http:|192.0.2.1"},
+		{"/api", "192.0.2.1", "http:/api|192.0.2.1"},
+		{"/api", "::ffff:192.0.2.1", "http:/api|192.0.2.1"},
+		{"/a|b{c}", "192.0.2.1", "http:/a|b{c}|192.0.2.1"},
+		{"/", "2001:db8:1:2:3:4:5:6", "http:/|2001:db8:1:2::/64"},
+		{"/", "2001:db8::1", "http:/|2001:db8::/64"},
+		{"", "::1", "http:|::/64"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thr_address client = address(cases[i].client);
+		char name[THR_IDENTITY_NAME_MAX];
+		size_t length;
+
+		client.port = 4321; /* must not matter */
+		length = thr_identity_name(cases[i].scope, &client, name);
+		assert_int_equal(length, strlen(cases[i].name));
+		assert_memory_equal(name, cases[i].name, length);
+	}
+}
+
+static void the_longest_name_has_room(void **state)
+{
+	struct thr_address client = address("2001:db8:1111:2222:3333:4444:5555:6666");
+	char scope[1025], name[THR_IDENTITY_NAME_MAX];
+	size_t length;
+
+	(void)state;
+	memset(scope, 'a', sizeof(scope) - 1);
+	scope[sizeof(scope) - 1] = '\0';
+	length = thr_identity_name(scope, &client, name);
+	assert_int_equal(length, 5 + 1024 + 1 + strlen("2001:db8:1111:2222::/64"));
+	assert_memory_equal(name + length - 3, "/64", 3);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -334,6 +375,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(keys_and_groups_are_of_prefixes),
 		cmocka_unit_test(prefixes_of_different_lengths_and_families_never_meet),
 		cmocka_unit_test(a_client_has_other_keys_in_another_scope_and_by_another_secret),
+		cmocka_unit_test(names_are_of_the_scope_and_the_address_or_its_prefix),
+		cmocka_unit_test(the_longest_name_has_room),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -321,7 +321,7 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 		give(proxy, exchange);
 		return r;
 	}
-	exchange->generation = generation_get(proxy->generation);
+	exchange->generation = generation_get(admitted->generation);
 	exchange->deferred.run = release;
 	exchange->route = admitted->route;
 	exchange->client_hash = admitted->client_hash;
@@ -334,8 +334,9 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 	exchange->standing = admitted->standing;
 	exchange->policy = admitted->policy;
 	exchange->client = admitted->client;
-	exchange->begin_ns = thr_loop_now_ns(proxy->parts.loop);
-	exchange->wall_ns = proxy_wall_ns(proxy);
+	exchange->begin_ns = admitted->begin_ns;
+	exchange->wall_ns =
+		proxy_wall_ns(proxy) - (thr_loop_now_ns(proxy->parts.loop) - admitted->begin_ns);
 	exchange->sent_before = session->sent;
 	exchange->method_length = request->method.length;
 	space = memchr(exchange->request.at + request->method.length + 1, ' ',

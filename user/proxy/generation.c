@@ -15,6 +15,7 @@ static void set_limit(struct thr_proxy *proxy, struct limit *limit,
 	limit->limit = thr_store_limit_of(&from->rate);
 	limit->on_error = from->on_error;
 	limit->scope = thr_identity_scope(thr_store_hash_key(proxy->parts.store), scope);
+	limit->name = scope;
 	limit->policy = policy;
 }
 

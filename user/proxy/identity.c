@@ -10,6 +10,7 @@
 #include "proxy/identity.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #define ENTRIES_MAX 64 /* that are looked at: longer chains of trusted proxies do not exist */
 
@@ -137,4 +138,18 @@ void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address
 	ret_key->key = thr_hash(scope, client->bytes, bytes[0]);
 	ret_key->group[0] = thr_hash(scope, client->bytes, bytes[1]);
 	ret_key->group[1] = thr_hash(scope, client->bytes, bytes[2]);
+}
+
+size_t thr_identity_name(const char *scope, const struct thr_address *client,
+			 char name[static THR_IDENTITY_NAME_MAX])
+{
+	struct thr_address prefix = *client;
+	char text[THR_ADDRESS_TEXT];
+	bool is_v4 = thr_address_is_v4(client);
+
+	if (!is_v4)
+		memset(prefix.bytes + 8, 0, 8);
+	thr_address_format(&prefix, text);
+	return (size_t)snprintf(name, THR_IDENTITY_NAME_MAX, "http:%.1024s|%s%s", scope, text,
+				is_v4 ? "" : "/64");
 }

@@ -25,6 +25,14 @@ void thr_identity_find(const struct thr_http_field *fields, size_t count,
  * own, so that one client's buckets of two limits are different keys. */
 struct thr_hash_key thr_identity_scope(const struct thr_hash_key *secret, const char *scope);
 
+/* The name of the client's bucket in a store that machines share, "http:SCOPE|ADDRESS",
+ * with an IPv6 address as its prefix, "2001:db8:1:2::/64". No two names are alike: what
+ * follows the last '|' is the address. Not terminated; returns its length. The scope, at
+ * most 1,024 bytes, is not hashed: who looks at the store can read it. */
+#define THR_IDENTITY_NAME_MAX (sizeof("http:|/64") + 1024 + THR_ADDRESS_TEXT)
+size_t thr_identity_name(const char *scope, const struct thr_address *client,
+			 char name[static THR_IDENTITY_NAME_MAX]);
+
 /* The key of the client's bucket in a scope: its IPv4 address or IPv6 /64. Groups: /24
  * and /16; /48 and /32. */
 void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address *client,

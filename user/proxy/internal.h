@@ -123,6 +123,7 @@ struct limit {
 	struct thr_store_limit limit;
 	enum thr_on_error on_error;
 	struct thr_hash_key scope;
+	const char *name;   /* of the scope: the route's path, "" for the default */
 	const char *policy; /* what clients are told */
 };
 
@@ -132,8 +133,8 @@ struct route {
 	struct thr_picker picker;
 };
 
-/* A configuration in use: by the proxy while it is the latest, and by exchanges
- * that began with it. */
+/* A configuration in use: by the proxy while it is the latest, and by requests that
+ * began with it. */
 struct generation {
 	unsigned int references;
 	struct thr_proxy *proxy;
@@ -229,7 +230,9 @@ struct exchange {
 /* What a session found out about a request that is to be forwarded. */
 struct admitted {
 	const struct thr_http_request *request;
-	const struct route *route;
+	struct generation *generation; /* by which all of it was found out */
+	const struct route *route;     /* NULL: none */
+	uint64_t begin_ns;	       /* when the head was complete */
 	struct thr_address client;
 	uint64_t client_hash;
 	struct thr_slice id;
@@ -311,11 +314,34 @@ bool relay_tunnel(struct exchange *exchange);  /* both ways, after a 101 */
  * errno when the client cannot be given a whole answer any more. */
 int relay_body_down(struct exchange *exchange, struct thr_slice head, char *at, size_t length);
 
+/* --- tokens: charge.c ------------------------------------------------------------- */
+
+/* A request whose token a shared store was asked for. Its head stays in session->in, is
+ * parsed again when the answer is there, and is decided on by what it began with. */
+struct asking {
+	struct thr_ask ask;
+	struct session *session;
+	struct generation *generation;
+	struct thr_address client;
+	uint64_t begin_ns;
+};
+
+/* Take a token of the client's bucket, where a limit applies: by `answer`, when the store
+ * was asked before. Returns 0 with `admitted` filled; -EINPROGRESS: the session is
+ * SESSION_ASKING, and SESSION_HEAD with session->asking set when the answer is there; or
+ * -ENOMEM. */
+int charge(struct session *session, const struct limit *limit, const struct asking *answer,
+	   struct admitted *admitted);
+
+/* The answer was used, or nobody waits for it any more. NULL-safe. */
+void charge_end(struct thr_proxy *proxy, struct asking *asking);
+
 /* --- a client's connection: session.c --------------------------------------------- */
 
 enum session_state {
 	SESSION_PREFACE, /* a PROXY protocol header is due */
 	SESSION_HEAD,	 /* between requests, or in a head */
+	SESSION_ASKING,	 /* a request's head is there, and the store was asked for a token */
 	SESSION_BUSY,	 /* an exchange is in progress */
 	SESSION_LINGER,	 /* all is said; what the client still sends is dropped */
 	SESSION_CLOSED,
@@ -340,6 +366,7 @@ struct session {
 	struct thr_link item; /* of proxy->sessions */
 	struct thr_proxy *proxy;
 	struct exchange *exchange;
+	struct asking *asking; /* of the head at the front of `in`; NULL: the store was not asked */
 	struct thr_buffer in;  /* read, not used yet */
 	struct thr_buffer out; /* to be written */
 	struct thr_address peer;
@@ -395,6 +422,7 @@ struct thr_proxy {
 	struct thr_link sessions;
 	struct thr_link spare; /* exchanges that ended */
 	size_t spare_count;
+	struct asking *spare_asking; /* NULL: none */
 	size_t session_count, session_max;
 	bool draining;
 	bool accepting;

@@ -336,6 +336,7 @@ void thr_proxy_free(struct thr_proxy *proxy)
 	thr_loop_turn(proxy->parts.loop, 0);
 	if (proxy->spare.next)
 		exchange_free_spare(proxy);
+	free(proxy->spare_asking);
 	free(proxy->listeners);
 	free(proxy);
 }

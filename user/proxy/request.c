@@ -2,6 +2,8 @@
 /* The decisions on a request; see request.h. */
 #include "proxy/request.h"
 
+#include <errno.h>
+
 #include "proxy/identity.h"
 
 /* A refused request's body up to this is read and dropped, so that the connection
@@ -39,6 +41,7 @@ struct told {
 	const struct thr_http_request *request;
 	const struct thr_address *client;
 	unsigned int status;
+	uint64_t duration_ns;
 	uint64_t sent_before;
 	enum thr_access_verdict verdict;
 	struct thr_slice id;
@@ -48,12 +51,13 @@ static void tell(struct session *session, const struct told *told)
 {
 	struct thr_proxy *proxy = session->proxy;
 	struct thr_access access = {
-		.wall_ns = proxy_wall_ns(proxy),
+		.wall_ns = proxy_wall_ns(proxy) - told->duration_ns,
 		.client = told->client,
 		.method = told->request->method,
 		.target = told->request->target,
 		.status = told->status,
 		.bytes = session->sent + thr_buffer_length(&session->out) - told->sent_before,
+		.duration_ns = told->duration_ns,
 		.verdict = told->verdict,
 		.request_id = told->id,
 	};
@@ -121,6 +125,7 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 		.request = request,
 		.client = &admitted->client,
 		.status = status,
+		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - admitted->begin_ns,
 		.sent_before = session->sent,
 		.id = admitted->id,
 	};
@@ -148,21 +153,6 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 	return used;
 }
 
-/* Take a token of the client's bucket, where a limit applies. */
-static void charge(struct session *session, const struct limit *limit, struct admitted *admitted)
-{
-	struct thr_proxy *proxy = session->proxy;
-	struct thr_ask ask = {.limit = limit->limit, .on_error = limit->on_error, .cost = 1};
-
-	admitted->limited = limit->limited;
-	if (!limit->limited)
-		return;
-	admitted->policy = limit->policy;
-	thr_identity_key(&limit->scope, &admitted->client, &ask.key);
-	thr_store_ask(proxy->parts.store, &ask);
-	admitted->standing = ask.standing;
-}
-
 static uint64_t hash_client(const struct thr_address *client)
 {
 	size_t size = thr_address_is_v4(client) ? sizeof(client->bytes) : sizeof(client->bytes) / 2;
@@ -185,38 +175,54 @@ static const struct route *find_route(const struct generation *generation,
 	return index < 0 ? NULL : &generation->routes[index];
 }
 
-/* Returns the bytes of `rest` that were used. */
+static void identify(const struct session *session, struct admitted *admitted)
+{
+	const struct thr_http_request *request = admitted->request;
+	const struct thr_config *config = admitted->generation->config;
+
+	admitted->trusted = config->trusted_proxy_count &&
+			    thr_address_in(&session->peer, config->trusted_proxies,
+					   config->trusted_proxy_count);
+	if (admitted->trusted)
+		thr_identity_find(request->field, request->field_count, &session->peer,
+				  config->trusted_proxies, config->trusted_proxy_count,
+				  &admitted->client);
+	else
+		admitted->client = session->peer;
+}
+
+/* `answer` is the store's, when it was asked before. Returns the bytes of `rest` that were
+ * used; the session may be SESSION_ASKING then. */
 static size_t decide(struct session *session, const struct thr_http_request *request,
-		     struct thr_slice rest)
+		     const struct asking *answer, struct thr_slice rest)
 {
 	struct thr_proxy *proxy = session->proxy;
-	struct generation *generation = proxy->generation;
+	struct generation *generation = answer ? answer->generation : proxy->generation;
 	const struct thr_config *config = generation->config;
 	struct admitted admitted = {
 		.request = request,
+		.generation = generation,
 		.route = find_route(generation, request),
+		.begin_ns = answer ? answer->begin_ns : thr_loop_now_ns(proxy->parts.loop),
 		.id = thr_head_request_id(request),
 	};
 	const struct route *route = admitted.route;
 	char id[REQUEST_ID_TEXT];
 	size_t used = 0;
+	int charged;
 
-	proxy->parts.counts->requests++;
-	admitted.trusted = config->trusted_proxy_count &&
-			   thr_address_in(&session->peer, config->trusted_proxies,
-					  config->trusted_proxy_count);
-	if (admitted.trusted)
-		thr_identity_find(request->field, request->field_count, &session->peer,
-				  config->trusted_proxies, config->trusted_proxy_count,
-				  &admitted.client);
-	else
-		admitted.client = session->peer;
+	proxy->parts.counts->requests += !answer;
+	identify(session, &admitted);
 	if (!admitted.id.length) {
 		proxy_make_id(proxy, id);
 		admitted.id = (struct thr_slice){id, sizeof(id)};
 	}
-	charge(session, route && route->own.limited ? &route->own : &generation->fallback,
-	       &admitted);
+	charged = charge(session, route && route->own.limited ? &route->own : &generation->fallback,
+			 answer, &admitted);
+	if (charged == -EINPROGRESS)
+		return 0;
+	if (charged < 0)
+		return answer_here(session, &admitted, 503, "Out of memory.", rest.length);
 	if (admitted.limited && !admitted.standing.allowed) {
 		proxy->parts.counts->limited++;
 		return answer_here(session, &admitted, 429,
@@ -241,16 +247,42 @@ static size_t decide(struct session *session, const struct thr_http_request *req
 size_t request_take(struct session *session, char *at, size_t length)
 {
 	struct thr_proxy *proxy = session->proxy;
-	int head = thr_http_parse_request(at, length, &proxy->generation->limits, &proxy->request);
+	struct asking *answer = session->asking; /* a configuration may have come meanwhile */
+	const struct generation *generation = answer ? answer->generation : proxy->generation;
+	int head = thr_http_parse_request(at, length, &generation->limits, &proxy->request);
 	struct thr_slice rest;
+	size_t used = length;
 
 	if (head == 0)
 		return 0;
 	session->renewed = true;
+	session->asking = NULL;
 	if (head < 0) {
 		refuse(session, (unsigned int)-head);
-		return length;
+	} else {
+		rest = (struct thr_slice){at + head, length - (size_t)head};
+		used = (size_t)head + decide(session, &proxy->request, answer, rest);
 	}
-	rest = (struct thr_slice){at + head, length - (size_t)head};
-	return (size_t)head + decide(session, &proxy->request, rest);
+	charge_end(proxy, answer);
+	return session->state == SESSION_ASKING ? 0 : used;
+}
+
+void request_abandon(struct session *session)
+{
+	struct thr_proxy *proxy = session->proxy;
+	struct asking *asking = session->asking;
+	struct told told = {
+		.request = &proxy->request,
+		.client = &asking->client,
+		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - asking->begin_ns,
+		.sent_before = session->sent,
+	};
+
+	session->asking = NULL;
+	thr_store_cancel(proxy->parts.store, &asking->ask);
+	/* For its method and target. */
+	thr_http_parse_request(thr_buffer_bytes(&session->in), thr_buffer_length(&session->in),
+			       &asking->generation->limits, &proxy->request);
+	tell(session, &told);
+	charge_end(proxy, asking);
 }

@@ -9,9 +9,13 @@
 
 #include "proxy/internal.h"
 
-/* Look at `length` bytes of input (not 0). Returns how many were used: 0 when the
- * head is not complete. */
+/* Look at `length` bytes of input (not 0). Returns how many were used: 0 when the head
+ * is not complete, or when the session waits for its token (SESSION_ASKING): then they
+ * are to be shown again after that. */
 size_t request_take(struct session *session, char *at, size_t length);
+
+/* The client went while the store was asked for its request's token. */
+void request_abandon(struct session *session);
 
 /* The head did not come within its time. */
 void request_timed_out(struct session *session);

@@ -2,6 +2,8 @@
 /*
  * A client's connection: from accept to close.
  *
+ *               ASKING                  only with a shared store: nothing is read
+ *                 |                     meanwhile, and the head is decided on after
  *   PREFACE --> HEAD <--> BUSY          PREFACE only with server.proxy_protocol
  *                 \        /
  *                  > LINGER --> CLOSED  (each may go to CLOSED at once)
@@ -257,6 +259,8 @@ static bool step(struct session *session)
 		if (session->state == SESSION_BUSY)
 			exchange_step(session->exchange);
 		return true;
+	case SESSION_ASKING:
+		return moved;
 	case SESSION_BUSY:
 		return exchange_step(session->exchange) || moved;
 	case SESSION_LINGER:
@@ -277,6 +281,8 @@ static enum session_wait wait_of(const struct session *session)
 		return WAIT_SEND;
 	if (session->state == SESSION_LINGER)
 		return WAIT_LINGER;
+	if (session->state == SESSION_ASKING)
+		return WAIT_NOTHING; /* of the client; the store keeps its own time */
 	if (session->state == SESSION_BUSY && session->exchange->tunnel)
 		return WAIT_TUNNEL;
 	if (session->state == SESSION_BUSY && exchange_wants_name(session->exchange))
@@ -468,6 +474,8 @@ void session_close(struct session *session)
 	session->state = SESSION_CLOSED;
 	if (session->exchange)
 		exchange_finish(session->exchange);
+	if (session->asking)
+		request_abandon(session);
 	thr_loop_forget(proxy->parts.loop, &session->io);
 	thr_loop_disarm(proxy->parts.loop, &session->timer);
 	close(session->io.fd);
