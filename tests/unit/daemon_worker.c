@@ -28,6 +28,7 @@ struct fixture {
 	struct thr_store_counts store_counts;
 	struct thr_api_counts api_counts;
 	struct thr_proxy_counts *counts;
+	void *route_counts;
 	int listener;
 	int channel;
 	pid_t pid;
@@ -65,6 +66,7 @@ static void start_worker(struct fixture *fixture)
 			.store_counts = &fixture->store_counts,
 			.api_counts = &fixture->api_counts,
 			.counts = fixture->counts,
+			.route_counts = fixture->route_counts,
 		};
 
 		thr_worker_run(&parts);
@@ -84,6 +86,9 @@ static int setup(void **state)
 	if (!fixture || counts == MAP_FAILED)
 		return -1;
 	fixture->counts = counts;
+	fixture->route_counts = calloc(1, thr_proxy_route_counts_size(1));
+	if (!fixture->route_counts)
+		return -1;
 	fixture->generation = load();
 	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
 	assert_int_equal(thr_quotas_new(100, true, &fixture->quotas), 0);
@@ -107,6 +112,7 @@ static int teardown(void **state)
 	thr_quotas_free(fixture->quotas);
 	thr_generation_free(fixture->generation);
 	munmap(fixture->counts, sizeof(*fixture->counts));
+	free(fixture->route_counts);
 	free(fixture);
 	return 0;
 }

@@ -135,7 +135,12 @@ static int share_memory(struct thr_master *master)
 	master->counts = map_counts(master, sizeof(*master->counts));
 	master->store_counts = map_counts(master, sizeof(*master->store_counts));
 	master->api_counts = map_counts(master, sizeof(*master->api_counts));
-	if (!master->counts || !master->store_counts || !master->api_counts)
+	master->route_counts = mmap(NULL, thr_proxy_route_counts_size(master->worker_count),
+				    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (master->route_counts == MAP_FAILED)
+		master->route_counts = NULL;
+	if (!master->counts || !master->store_counts || !master->api_counts ||
+	    !master->route_counts)
 		return thr_fail(master->error, ENOMEM, "memory that workers share: %s",
 				strerror(ENOMEM));
 	return thr_generation_share(master->generation, master->worker_count, NULL, master->error);
@@ -201,6 +206,8 @@ static void release(struct thr_master *master)
 	unmap_counts(master, master->counts, sizeof(*master->counts));
 	unmap_counts(master, master->store_counts, sizeof(*master->store_counts));
 	unmap_counts(master, master->api_counts, sizeof(*master->api_counts));
+	if (master->route_counts)
+		munmap(master->route_counts, thr_proxy_route_counts_size(master->worker_count));
 	thr_quotas_free(master->quotas);
 	thr_memory_free(master->buckets);
 	thr_generation_free(master->generation);

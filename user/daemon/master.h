@@ -82,7 +82,8 @@ struct thr_master {
 	struct thr_proxy_counts *counts;
 	struct thr_store_counts *store_counts;
 	struct thr_api_counts *api_counts;
-	uint64_t instance; /* random */
+	void *route_counts; /* of all of them: thr_proxy_route_counts_size() */
+	uint64_t instance;  /* random */
 	struct thr_run_as run_as;
 	unsigned int worker_count;
 	struct thr_slot *slots;

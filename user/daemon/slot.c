@@ -273,6 +273,7 @@ static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
 		.counts = &master->counts[slot->number],
 		.store_counts = &master->store_counts[slot->number],
 		.api_counts = &master->api_counts[slot->number],
+		.route_counts = master->route_counts,
 		.instance = master->instance,
 		.run_as = master->run_as,
 	};

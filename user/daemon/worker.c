@@ -388,6 +388,7 @@ static int start(struct worker *worker, struct thr_error *error)
 	};
 	struct thr_proxy_parts parts = {
 		.counts = worker->parts->counts,
+		.route_counts = worker->parts->route_counts,
 		.worker = worker->parts->number,
 		.workers = worker->parts->workers,
 	};

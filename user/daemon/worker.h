@@ -17,7 +17,8 @@ struct thr_worker_parts {
 	struct thr_proxy_counts *counts;
 	struct thr_store_counts *store_counts;
 	struct thr_api_counts *api_counts;
-	uint64_t instance; /* of this start, the same for all workers */
+	void *route_counts; /* of all workers */
+	uint64_t instance;  /* of this start, the same for all workers */
 	struct thr_run_as run_as;
 };
 

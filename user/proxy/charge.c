@@ -78,6 +78,7 @@ static int charge_shared(struct session *session, const struct limit *limit,
 	asking->ask.name = THR_SLICE("");
 	asking->session = session;
 	asking->generation = generation_get(admitted->generation);
+	asking->route = admitted->route;
 	asking->client = admitted->client;
 	asking->begin_ns = admitted->begin_ns;
 	session->asking = asking;

@@ -95,7 +95,7 @@ static void log_exchange(struct exchange *exchange)
 		.request_id = {exchange->id, exchange->id_length},
 	};
 
-	proxy_tell(proxy, &access);
+	proxy_tell(proxy, exchange->route, &access);
 }
 
 void exchange_let_go(struct exchange *exchange, bool reusable)

@@ -47,6 +47,7 @@ static int set_targets(struct generation *generation)
 static int set_routes(struct generation *generation)
 {
 	const struct thr_config *config = generation->config;
+	const struct thr_proxy_parts *parts = &generation->proxy->parts;
 	size_t first = 0;
 
 	generation->routes = calloc(config->route_count + 1, sizeof(*generation->routes));
@@ -64,9 +65,12 @@ static int set_routes(struct generation *generation)
 			.first = first,
 			.count = from->target_count,
 			.weight = generation->weights + first,
-			.turn = generation->proxy->parts.worker,
+			.turn = parts->worker,
 			.random = proxy_random(generation->proxy) | 1,
 		};
+		route->slot = thr_route_counts_slot(parts->route_counts, thr_text(from->path));
+		route->counts =
+			thr_route_counts_of(parts->route_counts, parts->worker, route->slot);
 		first += from->target_count;
 	}
 	return thr_routes_new(config->routes, config->route_count, &generation->index);

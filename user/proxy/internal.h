@@ -29,6 +29,7 @@
 #include "proxy/access.h"
 #include "proxy/balance.h"
 #include "proxy/body.h"
+#include "proxy/counts.h"
 #include "proxy/heads.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
@@ -131,6 +132,8 @@ struct route {
 	const struct thr_route_config *config;
 	struct limit own;
 	struct thr_picker picker;
+	unsigned int slot;		 /* of parts->route_counts */
+	struct thr_route_counts *counts; /* of this worker in it */
 };
 
 /* A configuration in use: by the proxy while it is the latest, and by requests that
@@ -322,6 +325,7 @@ struct asking {
 	struct thr_ask ask;
 	struct session *session;
 	struct generation *generation;
+	const struct route *route;
 	struct thr_address client;
 	uint64_t begin_ns;
 };
@@ -422,7 +426,8 @@ struct thr_proxy {
 	struct thr_link sessions;
 	struct thr_link spare; /* exchanges that ended */
 	size_t spare_count;
-	struct asking *spare_asking; /* NULL: none */
+	struct asking *spare_asking;	       /* NULL: none */
+	struct thr_route_counts *other_counts; /* of requests without a route */
 	size_t session_count, session_max;
 	bool draining;
 	bool accepting;
@@ -447,7 +452,8 @@ void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT]);
 /* A session was closed: there may be room to accept again. */
 void proxy_session_closed(struct thr_proxy *proxy);
 
-/* A request is over: count its status and write its line. */
-void proxy_tell(struct thr_proxy *proxy, const struct thr_access *access);
+/* A request is over: count it for its route (NULL: none) and write its line. */
+void proxy_tell(struct thr_proxy *proxy, const struct route *route,
+		const struct thr_access *access);
 
 #endif

@@ -77,11 +77,11 @@ void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT])
 		put_hex(id + i, (uint32_t)proxy_random(proxy));
 }
 
-void proxy_tell(struct thr_proxy *proxy, const struct thr_access *access)
+void proxy_tell(struct thr_proxy *proxy, const struct route *route, const struct thr_access *access)
 {
 	char *line;
 
-	proxy->parts.counts->responses[access->status < 600 ? access->status / 100 : 0]++;
+	thr_route_counts_add(route ? route->counts : proxy->other_counts, access);
 	if (!thr_log_enabled(THR_LOG_INFO))
 		return;
 	line = thr_log_reserve(THR_ACCESS_LINE_MAX);
@@ -240,6 +240,7 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 		proxy->parts = *parts;
 		proxy->accepting = true;
 		proxy->accept_timer.fire = on_accept_timer;
+		proxy->other_counts = thr_route_counts_of(parts->route_counts, parts->worker, 0);
 		thr_link_init(&proxy->sessions);
 		thr_link_init(&proxy->spare);
 		proxy->listeners = calloc(parts->workers, sizeof(*proxy->listeners));

@@ -16,13 +16,11 @@
 struct thr_proxy;
 
 /* Counters of a worker, in shared memory: written by it alone, read by all. They are
- * there for metrics to show; the master itself reads open_connections and turn_ms. */
+ * there for metrics to show; the master itself reads open_connections and turn_ms. Requests
+ * are counted by route, in parts->route_counts. */
 struct thr_proxy_counts {
 	uint64_t connections;	  /* accepted */
-	uint64_t requests;	  /* whose head was complete and well-formed */
 	uint64_t malformed;	  /* answered 400, 414, 417, 431, 501, 505 or closed */
-	uint64_t limited;	  /* answered 429 */
-	uint64_t responses[6];	  /* by first digit of the status; 0: none was sent */
 	uint64_t upstream_errors; /* 502, 503, 504 */
 	uint64_t retries;
 	uint64_t open_connections; /* now */
@@ -34,9 +32,14 @@ struct thr_proxy_parts {
 	struct thr_store *store;
 	struct thr_resolver *resolver;
 	struct thr_proxy_counts *counts;
+	void *route_counts;  /* of all workers: shared memory, zeroed when it was made, of
+			      * thr_proxy_route_counts_size() */
 	unsigned int worker; /* from 0 */
 	unsigned int workers;
 };
+
+/* Bytes of shared memory for what is counted by route. */
+size_t thr_proxy_route_counts_size(unsigned int workers);
 
 /* Returns 0 or a negative errno with `error` filled. The parts outlive it. */
 int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_proxy,
@@ -63,6 +66,10 @@ void thr_proxy_drain(struct thr_proxy *proxy);
 
 /* Connections that are open. */
 size_t thr_proxy_busy(const struct thr_proxy *proxy);
+
+/* The families of the proxy, over all workers: `counts` is the first of parts->workers. */
+void thr_proxy_write_metrics(struct thr_proxy *proxy, const struct thr_proxy_counts *counts,
+			     struct thr_metrics *metrics);
 
 /* Closes what is open. The resolver, whose lookups end in the proxy, is freed before.
  * NULL-safe. */

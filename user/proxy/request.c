@@ -39,6 +39,7 @@ static const char *refusal_text(unsigned int status)
 /* What is told of a request that was answered here. */
 struct told {
 	const struct thr_http_request *request;
+	const struct route *route; /* NULL: none */
 	const struct thr_address *client;
 	unsigned int status;
 	uint64_t duration_ns;
@@ -62,7 +63,7 @@ static void tell(struct session *session, const struct told *told)
 		.request_id = told->id,
 	};
 
-	proxy_tell(proxy, &access);
+	proxy_tell(proxy, told->route, &access);
 }
 
 /* Answer what is not a request, and close: where the next one begins is unknown. */
@@ -123,6 +124,7 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 	bool stays = skip_body(session, request, rest, &used);
 	struct told told = {
 		.request = request,
+		.route = admitted->route,
 		.client = &admitted->client,
 		.status = status,
 		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - admitted->begin_ns,
@@ -211,7 +213,6 @@ static size_t decide(struct session *session, const struct thr_http_request *req
 	size_t used = 0;
 	int charged;
 
-	proxy->parts.counts->requests += !answer;
 	identify(session, &admitted);
 	if (!admitted.id.length) {
 		proxy_make_id(proxy, id);
@@ -223,13 +224,11 @@ static size_t decide(struct session *session, const struct thr_http_request *req
 		return 0;
 	if (charged < 0)
 		return answer_here(session, &admitted, 503, "Out of memory.", rest.length);
-	if (admitted.limited && !admitted.standing.allowed) {
-		proxy->parts.counts->limited++;
+	if (admitted.limited && !admitted.standing.allowed)
 		return answer_here(session, &admitted, 429,
 				   "More requests than the limit allows: wait as long as "
 				   "Retry-After says.",
 				   rest.length);
-	}
 	if (!route)
 		return answer_here(session, &admitted, 404, "No route leads to this path.",
 				   rest.length);
@@ -273,6 +272,7 @@ void request_abandon(struct session *session)
 	struct asking *asking = session->asking;
 	struct told told = {
 		.request = &proxy->request,
+		.route = asking->route,
 		.client = &asking->client,
 		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - asking->begin_ns,
 		.sent_before = session->sent,
