@@ -152,9 +152,10 @@ def _own_environment():
 
 
 def expect_refused(config, pattern, commands=("check", "run")):
-    """The commands refuse the configuration with a line that matches."""
+    """The commands refuse the configuration with a line that matches; returns what was said."""
     file = new_directory() / "test.yaml"
     file.write_text(config if isinstance(config, str) else to_yaml(config))
+    said = ""
     for command in commands:
         ended = subprocess.run(
             [PROGRAM, command, "-c", file],
@@ -165,6 +166,8 @@ def expect_refused(config, pattern, commands=("check", "run")):
         )
         expect(f"exit status of {command}", ended.returncode, 1)
         expect_match(f"what {command} says", ended.stderr, pattern)
+        said += ended.stderr
+    return said
 
 
 class Daemon:

@@ -1,0 +1,323 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+How the daemon gets to Redis: TLS whose name is verified, certificates, users and
+passwords, databases, Unix sockets; and that what is wrong is said once and harms nobody.
+"""
+import os
+import urllib.parse
+
+from api import SLOW, Api, api_section, check_for, check_until, serve
+from daemon import Daemon, configuration, expect_refused, new_directory
+from redis import Certificates, Redis, store
+from support import (
+    cases,
+    expect,
+    expect_match,
+    fail,
+    run_suite,
+    shared,
+    wait_until,
+)
+
+NOT_FOR_A_URL = "p@ss:w/rd?#%&"
+
+
+@shared
+def the_certificates():
+    return Certificates()
+
+
+def expect_served(section, redis, what="served"):
+    """Checks are Redis'; returns the daemon."""
+    daemon = serve(store=section)
+    api = Api(daemon)
+    check_until(api, what, lambda verdict: not verdict["degraded"])
+    api.set(what, 5, SLOW)
+    expect("allowed", api.verdicts(what, 7), [True] * 5 + [False] * 2)
+    return daemon
+
+
+def expect_not_served(section, pattern):
+    """Checks go on degraded, and the log says why; returns the daemon."""
+    daemon = serve(store=section)
+    taken = check_for(Api(daemon), "any", 1)
+    expect("degraded", {one.verdict["degraded"] for one in taken}, {True})
+    daemon.log.wait_for("redis")
+    wait_until(f"the log says {pattern}",
+               lambda: any(pattern.lower() in line.lower() for line in daemon.log.lines), 5)
+    return daemon
+
+
+# --- TLS ------------------------------------------------------------------------------------
+
+
+def test_tls_with_an_authority():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+
+    expect_served(store(redis, ca_file=certificates.ca), redis)
+
+    expect("keys", "xdp-throttle:check:served" in redis.keys(), True)
+
+
+def test_tls_with_a_name():
+    certificates = Certificates("DNS:localhost")
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+
+    expect_served(store(f"rediss://localhost:{redis.port}", ca_file=certificates.ca), redis)
+
+
+def test_tls_with_a_client_s_certificate():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "yes", certificates=certificates)
+
+    expect_served(store(redis, ca_file=certificates.ca, cert_file=certificates.client_cert,
+                        key_file=certificates.client_key), redis)
+
+
+def test_tls_with_a_password():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates, password="of-the-default")
+
+    expect_served(store(redis.url(password="of-the-default"), ca_file=certificates.ca), redis)
+
+
+def test_tls_survives_a_restart():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+    api = Api(expect_served(store(redis, ca_file=certificates.ca), redis))
+
+    redis.kill()
+    check_until(api, "any", lambda verdict: verdict["degraded"])
+    redis.start()
+
+    check_until(api, "any", lambda verdict: not verdict["degraded"], 2)
+
+
+def test_tls_carries_large_batches():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+    api = Api(expect_served(store(redis, ca_file=certificates.ca), redis))
+
+    results = api.checks(*((f"{number:04d}" + "k" * 200, 1) for number in range(1000)))
+
+    expect("degraded", {result["degraded"] for result in results}, {False})
+    expect("keys", len(redis.keys("*kkk")), 1000)
+
+
+def test_certificate_of_another_name_is_refused():
+    certificates = Certificates("DNS:other.test")
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+
+    expect_not_served(store(f"rediss://localhost:{redis.port}", ca_file=certificates.ca),
+                      "certificate")
+
+    expect("keys", redis.keys("*check:*"), [])
+
+
+def test_certificate_of_another_address_is_refused():
+    certificates = Certificates("IP:127.0.0.2")
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+
+    expect_not_served(store(redis, ca_file=certificates.ca), "certificate")
+
+
+def test_certificate_of_another_authority_is_refused():
+    redis = Redis("--tls-auth-clients", "no", certificates=the_certificates())
+
+    expect_not_served(store(redis, ca_file=Certificates().ca), "certificate")
+
+
+def test_certificate_of_no_known_authority_is_refused():
+    """Without ca_file those of the system are the ones that are believed."""
+    redis = Redis("--tls-auth-clients", "no", certificates=the_certificates())
+
+    expect_not_served(store(redis), "certificate")
+
+
+def test_missing_client_s_certificate_is_said():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "yes", certificates=certificates)
+
+    expect_not_served(store(redis, ca_file=certificates.ca), redis.name)
+
+
+def test_tls_to_a_server_without_is_said():
+    redis = Redis()
+
+    expect_not_served(store(f"rediss://{redis.name}", ca_file=the_certificates().ca), redis.name)
+
+
+def test_plain_to_a_server_with_tls_is_said():
+    redis = Redis("--tls-auth-clients", "no", certificates=the_certificates())
+
+    expect_not_served(store(f"redis://{redis.name}"), redis.name)
+
+
+@cases(
+    {
+        "that_is_not_there": (None, r"ca\.pem: .*No such file"),
+        "that_is_empty": ("", r"ca\.pem|certificate"),
+        "that_is_garbage": ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                            r"ca\.pem|certificate"),
+    }
+)
+def test_authority_s_file(text, pattern):
+    file = new_directory() / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    config = configuration([], api=api_section(),
+                           store=store("rediss://127.0.0.1:1", ca_file=str(file)))
+
+    expect_refused(config, pattern, commands=("run",))
+
+
+def test_new_certificates_hold_after_a_reload():
+    certificates = the_certificates()
+    redis = Redis("--tls-auth-clients", "no", certificates=certificates)
+    file = new_directory() / "ca.pem"
+    with open(Certificates().ca, encoding="ascii") as other:
+        file.write_text(other.read())
+    config = configuration([], api=api_section(), store=store(redis, ca_file=str(file)))
+    daemon = Daemon(config)
+    check_until(Api(daemon), "any", lambda verdict: verdict["degraded"])
+
+    with open(certificates.ca, encoding="ascii") as right:
+        file.write_text(right.read())
+    daemon.reload(config)
+
+    check_until(Api(daemon), "any", lambda verdict: not verdict["degraded"])
+
+
+# --- who one is ---------------------------------------------------------------------------------
+
+
+def test_password_in_the_url():
+    redis = Redis(password="simple")
+
+    expect_served(store(redis.url(password="simple")), redis)
+
+
+def test_password_of_any_characters_in_the_url():
+    redis = Redis(password=NOT_FOR_A_URL)
+
+    expect_served(store(redis.url(password=urllib.parse.quote(NOT_FOR_A_URL, safe=""))), redis)
+
+
+def test_password_in_a_file():
+    redis = Redis(password=NOT_FOR_A_URL)
+    file = new_directory() / "password"
+    file.write_text(NOT_FOR_A_URL + "\n")
+    file.chmod(0o600)
+
+    expect_served(store(redis, password_file=str(file)), redis)
+
+
+def test_user_who_may_do_no_more_than_is_needed():
+    redis = Redis()
+    redis.command("ACL", "SETUSER", "throttle", "on", ">of-the-user", "resetkeys",
+                  "~xdp-throttle:*", "nocommands", "+@read", "+@write", "+@scripting",
+                  "+@connection", "+time")
+    redis.command("ACL", "SETUSER", "default", "off")
+
+    daemon = expect_served(store(redis.url("throttle", "of-the-user")), redis)
+
+    expect("refused by its ACL", redis.command("ACL", "LOG"), [])
+    expect("the password is said", "of-the-user" in daemon.log.text(), False)
+
+
+def test_user_who_may_not_write_is_said():
+    redis = Redis()
+    redis.command("ACL", "SETUSER", "reader", "on", ">of-the-user", "~*", "+@all", "-@write")
+
+    expect_not_served(store(redis.url("reader", "of-the-user")), redis.name)
+
+
+def test_environment_gives_the_password():
+    redis = Redis(password="of-the-environment")
+    daemon = serve(environment={
+        "XDP_THROTTLE_STORE_BACKEND": "redis",
+        "XDP_THROTTLE_STORE_REDIS_URL": redis.url(password="of-the-environment"),
+    })
+
+    check_until(Api(daemon), "any", lambda verdict: not verdict["degraded"])
+
+
+# --- where it is ----------------------------------------------------------------------------------
+
+
+def test_database_is_the_one_of_the_url():
+    redis = Redis()
+
+    expect_served(store(redis.url(database=5)), redis)
+
+    expect("keys of database 0", redis.keys(), [])
+    redis.command("SELECT", 5)
+    expect("keys of database 5", "xdp-throttle:check:served" in redis.keys(), True)
+
+
+def test_database_that_is_not_there_is_said():
+    redis = Redis()
+
+    expect_not_served(store(redis.url(database=99)), redis.name)
+
+
+def test_unix_socket():
+    redis = Redis()
+    os.chmod(redis.socket, 0o777)
+
+    expect_served(store(f"unix://{redis.socket}"), redis)
+
+
+def test_unix_socket_with_a_database():
+    redis = Redis()
+    os.chmod(redis.socket, 0o777)
+
+    expect_served(store(f"unix://{redis.socket}?db=3"), redis)
+
+    redis.command("SELECT", 3)
+    expect("keys", "xdp-throttle:check:served" in redis.keys(), True)
+
+
+def test_unix_socket_that_comes_later():
+    redis = Redis()
+    redis.kill()
+    daemon = serve(store=store(f"unix://{redis.socket}"))
+    api = Api(daemon)
+    check_until(api, "any", lambda verdict: verdict["degraded"])
+
+    redis.start()
+    os.chmod(redis.socket, 0o777)
+
+    check_until(api, "any", lambda verdict: not verdict["degraded"], 3)
+
+
+def test_name_of_the_host():
+    redis = Redis()
+
+    expect_served(store(f"redis://localhost:{redis.port}"), redis)
+
+
+def test_name_that_nobody_knows_is_said():
+    daemon = expect_not_served(store("redis://nobody.invalid:6379"), "nobody.invalid")
+
+    if len([line for line in daemon.log.lines if "nobody.invalid" in line]) > 2:
+        fail(f"it is said again and again:\n{daemon.log.text()}")
+
+
+def test_password_of_a_url_is_never_said():
+    config = configuration([], api=api_section(),
+                           store=store("redis://user:very-secret@127.0.0.1:port/0"))
+
+    said = expect_refused(config, r"url")
+    daemon = serve(store=store("redis://user:very-secret@127.0.0.1:1/0"))
+    check_until(Api(daemon), "any", lambda verdict: verdict["degraded"])
+
+    for text in (said, daemon.log.text(), Api(daemon).metrics().text):
+        expect("the password is said", "very-secret" in text, False)
+    expect_match("log", daemon.log.text(), r"127\.0\.0\.1:1\b")
+
+
+if __name__ == "__main__":
+    run_suite()
