@@ -87,9 +87,10 @@ class Redis:
 
     def start(self):
         """Start it, empty, or again."""
-        port = ["--tls-port", self.port, "--port", 0] if self.certificates else ["--port", self.port]
+        port = ["--port", 0 if self.certificates else self.port]
         if self.certificates:
-            port += ["--tls-cert-file", self.certificates.server_cert,
+            port += ["--tls-port", self.port,
+                     "--tls-cert-file", self.certificates.server_cert,
                      "--tls-key-file", self.certificates.server_key,
                      "--tls-ca-cert-file", self.certificates.ca]
         words = ["redis-server", *port, "--bind", "127.0.0.1", "--unixsocket", self.socket,

@@ -322,7 +322,7 @@ def test_pipelined_checks_are_answered_in_order():
 
 
 def test_thousands_of_pipelined_checks_are_answered():
-    api = given("many", 100_000)
+    api = given("many", 100_000, 0.01)
     one = request("POST", "/check", JSON, body=b'{"key":"many"}')
     thread = threading.Thread(target=api.send, args=(one * 5000,))
     thread.start()
@@ -374,7 +374,7 @@ def test_refused_request_with_an_expectation_gets_the_refusal():
 
 @cases({"closed": ("HTTP/1.0",), "kept": ("HTTP/1.0", "Connection: keep-alive")})
 def test_http_1_0_is_served(version, *fields):
-    api = given("old", 100_000)
+    api = given("old", 100)
 
     api.send(request("POST", "/check", JSON, *fields, version=version, body=b'{"key":"old"}'))
 
@@ -416,11 +416,10 @@ def test_content_type_may_be(*fields):
         "cost_first": b'{"cost":1,"key":"ws"}',
         "escaped_name": b'{"\\u006bey":"ws"}',
         "surrogates": b'{"key":"\\ud83d\\udea6"}',
-        "largest_batch_of_one": b'{"checks":[{"key":"ws"}]}',
     }
 )
 def test_json_may_be(body):
-    expect("status", Api(the_daemon()).call("POST", "/check", body).status, 200)
+    read_verdict(Api(the_daemon()).call("POST", "/check", body))
 
 
 def test_empty_batch_is_refused():

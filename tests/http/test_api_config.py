@@ -155,7 +155,7 @@ def test_path_is_decoded_once(key, target):
 
 @cases(
     {
-        "smallest": (1, 0.00001),
+        "smallest": (1, 0.0001),
         "largest": (2**40, 2**40),
         "fraction": (10, 0.1),
         "many_digits": (1000, 123.456789012345),

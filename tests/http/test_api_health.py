@@ -129,6 +129,7 @@ def test_it_is_not_ready_while_it_drains():
     ready = json_of(answer)
     expect("ready and draining", (ready["ready"], ready["draining"]), (False, True))
     api.expect_closed()
+    expect("exit status", daemon.wait_for_end(5), 0)
 
 
 def test_stuck_request_is_cut():

@@ -163,7 +163,8 @@ def test_pipelined_checks_of_one_key_are_answered_in_order():
     verdicts = [read_verdict(api.read_answer()) for _ in range(80)]
 
     expect("allowed", [verdict["allowed"] for verdict in verdicts], [True] * 50 + [False] * 30)
-    expect("remaining", [verdict["remaining"] for verdict in verdicts[:50]], list(range(49, -1, -1)))
+    left = [verdict["remaining"] for verdict in verdicts[:50]]
+    expect("remaining", left, list(range(49, -1, -1)))
 
 
 def test_many_connections_take_exactly_the_burst():
