@@ -183,8 +183,10 @@ class Daemon:
         directory = new_directory()
         self.file = directory / "test.yaml"
         self.write(config)
+        if etc:
+            prefix = [*prefix, *with_files(directory, etc)]
         self.process = subprocess.Popen(
-            [*prefix, *(with_files(directory, etc) if etc else []), PROGRAM, "run", "-c", self.file],
+            [*prefix, PROGRAM, "run", "-c", self.file],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
