@@ -4,9 +4,14 @@
  * all on the loop. Codec by libhiredis' reader and formatter, connections by ourselves,
  * TLS by OpenSSL.
  *
- *   redis_link.c     a byte stream: TCP, TLS, Unix socket
- *   redis_node.c     a server: handshake, pipeline, deadlines, circuit breaker
- *   redis.c          the client: which node has a slot, MOVED, ASK, NOSCRIPT
+ *   redis_tls.c       TLS as a filter over bytes
+ *   redis_link.c      a byte stream: TCP, TLS, Unix socket
+ *   redis_pipe.c      which reply is for whom
+ *   redis_greeting.c  the first words on a connection, and errors of a server that cannot serve
+ *   redis_command.c   the bytes of a call
+ *   redis_node.c      a server: connection, calls, deadlines, circuit breaker
+ *   redis_slots.c     what a cluster says of itself
+ *   redis.c           the client: which node has a slot, MOVED, ASK, NOSCRIPT
  *
  * Commands of one turn of the loop go out in one write. Each has a deadline, and is never
  * sent again once it may have been executed.
@@ -38,7 +43,7 @@ struct thr_redis;
 
 /* What a URL and the keys beside it say. Strings are NULL where nothing is said. */
 struct thr_redis_settings {
-	char *host;   /* without brackets; NULL: */
+	char *host;   /* a name or an address, without brackets; or */
 	char *socket; /* the path of a Unix socket */
 	uint16_t port;
 	bool tls;
@@ -74,10 +79,10 @@ struct thr_redis_counts {
 struct thr_redis_call {
 	/*
 	 * The reply (its owner frees nothing: it is valid in the call), or NULL with `why`
-	 * set: the breaker opened, the deadline is over, the connection was lost. An error
-	 * reply is a reply: type REDIS_REPLY_ERROR; but those that say that the server
-	 * cannot serve (LOADING, READONLY, OOM, MASTERDOWN, CLUSTERDOWN, NOAUTH and the
-	 * like) are failures too and open the breaker.
+	 * set: the breaker opened, the deadline is over, the connection was lost, the
+	 * cluster is changing. An error reply is a reply: type REDIS_REPLY_ERROR; but those
+	 * that say that the server cannot serve (LOADING, READONLY, OOM, MASTERDOWN,
+	 * CLUSTERDOWN, NOAUTH and the like) open the breaker, and then it is NULL.
 	 */
 	void (*done)(struct thr_redis_call *call, const struct redisReply *reply);
 	const char *why;  /* static */
@@ -87,10 +92,12 @@ struct thr_redis_call {
 	struct thr_link item;
 	char *bytes; /* the command, until it is answered */
 	size_t length;
+	size_t tail; /* of the bytes, what follows the script's name in EVALSHA */
 	const struct thr_redis_script *script;
-	void *node;
-	uint16_t slot;
+	void *node;	/* NULL: it is not in flight */
+	uint64_t place; /* in the queue of the connection */
 	uint8_t moves;
+	bool is_sent, is_asking;
 };
 
 /* Returns 0 or a negative errno with `error` set (a certificate that cannot be read).
@@ -102,7 +109,8 @@ int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
 		  const struct thr_redis_counts *counts, struct thr_redis **ret_redis,
 		  struct thr_error *error);
 
-/* Calls that are in flight are not called back. NULL-safe. */
+/* Calls that are in flight are not called back. Its memory goes at the end of the loop's
+ * turn, so that a call that was just answered may free it. NULL-safe. */
 void thr_redis_free(struct thr_redis *redis);
 
 /* Whether a call for `key` would be taken now. */
@@ -111,7 +119,7 @@ bool thr_redis_is_available(const struct thr_redis *redis, struct thr_slice key)
 /*
  * Call a script with one key or more of the same slot, of which the first routes it.
  * Returns 0: `done` will be called, in another turn at the earliest; or -ENOTCONN: the
- * breaker is not closed; or -ENOMEM.
+ * breaker is not closed; or -ENOBUFS: what the server does not take is too much; or -ENOMEM.
  */
 int thr_redis_eval(struct thr_redis *redis, struct thr_redis_call *call,
 		   const struct thr_redis_script *script, const struct thr_slice *keys,
@@ -124,10 +132,10 @@ void thr_redis_forget(struct thr_redis *redis, struct thr_redis_call *call);
 /* The slot of a key (CRC16 of its hash tag, by the cluster specification). */
 uint16_t thr_redis_slot(struct thr_slice key);
 
-/* The state of the worst node: 0 closed, 1 half-open, 2 open. */
+/* The state of the worst node that has keys: 0 closed, 1 half-open, 2 open. */
 unsigned int thr_redis_breaker(const struct thr_redis *redis);
 
-/* Milliseconds until the next probe of a node that is open; 0: none is. */
+/* Milliseconds until the next probe of a node that has keys and is open; 0: none is. */
 uint64_t thr_redis_retry_ms(const struct thr_redis *redis);
 
 #endif
