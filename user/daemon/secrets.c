@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* See secrets.h. */
+#include "daemon/secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/log.h"
+
+#define FILE_BYTES_MAX ((size_t)1 << 20)
+#define TOKEN_BYTES_LEAST 16
+
+enum { PASSWORD, CA, CERTIFICATE, KEY, TEXTS };
+
+/* What the memfd begins with; the texts follow, in this order, each with its NUL. */
+struct head {
+	uint32_t size[TEXTS]; /* 0: there is none */
+	uint32_t has_token;
+	uint8_t token[THR_TOKEN_DIGEST];
+};
+
+static void wipe(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+static void cleanup_wipe(char **text)
+{
+	wipe(*text);
+}
+
+/* --- files --- */
+
+static int fail_read(const char *path, int code, struct thr_error *error)
+{
+	return thr_fail(error, code, "%s: cannot be read: %s", path, strerror(code));
+}
+
+/* The whole of a small file, NUL-terminated, without NUL in it. */
+static int read_file(int fd, char **ret_text)
+{
+	char *text = malloc(FILE_BYTES_MAX + 1);
+	size_t size = 0;
+	int r = text ? 0 : -ENOMEM;
+
+	while (!r && size <= FILE_BYTES_MAX) {
+		ssize_t got = read(fd, text + size, FILE_BYTES_MAX + 1 - size);
+
+		if (got == 0)
+			break;
+		if (got > 0)
+			size += (size_t)got;
+		else if (errno != EINTR)
+			r = -errno;
+	}
+	if (!r && size > FILE_BYTES_MAX)
+		r = -EFBIG;
+	if (!r && memchr(text, '\0', size))
+		r = -EILSEQ;
+	if (r) {
+		if (text)
+			explicit_bzero(text, size);
+		free(text);
+		return r;
+	}
+	text[size] = '\0';
+	*ret_text = text;
+	return 0;
+}
+
+static int read_text(const char *path, mode_t *ret_mode, char **ret_text, struct thr_error *error)
+{
+	/* A FIFO that nobody writes to must not hold up the master. */
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat status;
+	int r;
+
+	if (fd < 0 || fstat(fd, &status))
+		return fail_read(path, errno, error);
+	if (!S_ISREG(status.st_mode))
+		return thr_fail(error, EINVAL, "%s: cannot be read: it is no regular file", path);
+	r = read_file(fd, ret_text);
+	if (r == -EFBIG)
+		return thr_fail(error, EFBIG, "%s: cannot be read: it is over 1 MiB", path);
+	if (r == -EILSEQ)
+		return thr_fail(error, EINVAL, "%s: cannot be read: it is no text", path);
+	if (r)
+		return fail_read(path, -r, error);
+	*ret_mode = status.st_mode;
+	return 0;
+}
+
+/* As an editor leaves it: the end of the line is not part of the secret. */
+static void cut_line_end(char *text)
+{
+	size_t length = strlen(text);
+
+	while (length && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+		length--;
+	text[length] = '\0';
+}
+
+static int digest_token(const char *path, struct head *head, struct thr_error *error)
+{
+	CLEANUP(cleanup_wipe) char *token = NULL;
+	mode_t mode;
+	int r = read_text(path, &mode, &token, error);
+
+	if (r)
+		return r;
+	cut_line_end(token);
+	if (strlen(token) < TOKEN_BYTES_LEAST)
+		return thr_fail(
+			error, EINVAL,
+			"%s: the token has fewer than %d bytes: write a longer one, such as "
+			"'openssl rand -hex 32' prints",
+			path, TOKEN_BYTES_LEAST);
+	for (const char *at = token; *at; at++)
+		if (*at <= ' ' || *at > '~')
+			return thr_fail(error, EINVAL,
+					"%s: the token has a space or another byte that no header "
+					"field can carry: write letters and digits",
+					path);
+	if (!EVP_Digest(token, strlen(token), head->token, NULL, EVP_sha256(), NULL))
+		return thr_fail(error, ENOMEM, "%s: its digest: %s", path, strerror(ENOMEM));
+	head->has_token = 1;
+	if (mode & (S_IRGRP | S_IROTH))
+		thr_log(THR_LOG_WARNING,
+			"%s: others than its owner can read the token: 'chmod 600' it", path);
+	return 0;
+}
+
+/* --- packing --- */
+
+static int write_all(int fd, const void *bytes, size_t size)
+{
+	for (const char *at = bytes; size;) {
+		ssize_t put = write(fd, at, size);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		at += put;
+		size -= (size_t)put;
+	}
+	return 0;
+}
+
+static int pack(struct head *head, char *const *texts, int *ret_fd)
+{
+	AUTO_CLOSE int fd = memfd_create("xdp-throttle secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = fd < 0 ? -errno : 0;
+
+	for (int i = 0; i < TEXTS; i++)
+		head->size[i] = texts[i] ? (uint32_t)strlen(texts[i]) + 1 : 0;
+	if (!r)
+		r = write_all(fd, head, sizeof(*head));
+	for (int i = 0; i < TEXTS && !r; i++)
+		r = write_all(fd, texts[i], head->size[i]);
+	if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		r = -errno;
+	if (!r)
+		*ret_fd = TAKE_FD(fd);
+	return r;
+}
+
+int thr_secrets_read(const struct thr_config *config, int *ret_fd, struct thr_error *error)
+{
+	const struct thr_redis_config *redis = &config->store.redis;
+	const char *const paths[TEXTS] = {redis->password_file, redis->ca_file, redis->cert_file,
+					  redis->key_file};
+	bool is_shared = config->store.backend == THR_BACKEND_REDIS;
+	char *texts[TEXTS] = {};
+	struct head head = {};
+	mode_t unused;
+	int r = 0;
+
+	if (config->api.present && config->api.token_file)
+		r = digest_token(config->api.token_file, &head, error);
+	for (int i = 0; i < TEXTS && !r && is_shared; i++)
+		if (paths[i])
+			r = read_text(paths[i], &unused, &texts[i], error);
+	if (texts[PASSWORD])
+		cut_line_end(texts[PASSWORD]);
+	if (!r) {
+		r = pack(&head, texts, ret_fd);
+		if (r)
+			thr_fail(error, -r, "memory for secrets: %s", strerror(-r));
+	}
+	for (int i = 0; i < TEXTS; i++)
+		wipe(texts[i]);
+	return r;
+}
+
+/* --- unpacking --- */
+
+static int copy_texts(const struct head *head, size_t size, struct thr_secrets *secrets)
+{
+	char **const texts[TEXTS] = {&secrets->password, &secrets->ca, &secrets->certificate,
+				     &secrets->key};
+	const char *at = (const char *)(head + 1);
+	size_t left = size - sizeof(*head);
+
+	for (int i = 0; i < TEXTS; i++) {
+		if (head->size[i] > left)
+			return -EPROTO;
+		if (!head->size[i])
+			continue;
+		*texts[i] = strndup(at, head->size[i] - 1);
+		if (!*texts[i])
+			return -ENOMEM;
+		at += head->size[i];
+		left -= head->size[i];
+	}
+	return 0;
+}
+
+int thr_secrets_unpack(int fd, struct thr_secrets *ret_secrets)
+{
+	struct thr_secrets secrets = {};
+	const struct head *head;
+	struct stat status;
+	size_t size;
+	int r;
+
+	if (fstat(fd, &status))
+		return -errno;
+	size = (size_t)status.st_size;
+	if (size < sizeof(*head))
+		return -EPROTO;
+	head = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (head == MAP_FAILED)
+		return -errno;
+	secrets.has_token = head->has_token;
+	memcpy(secrets.token, head->token, sizeof(secrets.token));
+	r = copy_texts(head, size, &secrets);
+	munmap((void *)head, size);
+	if (r)
+		thr_secrets_clear(&secrets);
+	else
+		*ret_secrets = secrets;
+	return r;
+}
+
+void thr_secrets_clear(struct thr_secrets *secrets)
+{
+	wipe(secrets->password);
+	wipe(secrets->ca);
+	wipe(secrets->certificate);
+	wipe(secrets->key);
+	explicit_bzero(secrets, sizeof(*secrets));
+}
