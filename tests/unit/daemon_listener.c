@@ -15,7 +15,7 @@
 
 #define LISTENERS 3
 
-static char loopback[] = "127.0.0.1";
+static const char loopback[] = "127.0.0.1";
 
 /* A port of 127.0.0.1 that was free a moment ago: `ret_holder` keeps it bound, and
  * does not listen, so that SO_REUSEADDR lets others in. */
@@ -58,7 +58,7 @@ static int get(int fd, int level, int option)
 
 static void every_listener_gets_its_share_of_connections(void **state)
 {
-	struct thr_server_config server = {.address = loopback};
+	struct thr_endpoint server = {.address = loopback};
 	int fds[LISTENERS], clients[64], holder;
 	struct pollfd polls[LISTENERS];
 
@@ -79,7 +79,7 @@ static void every_listener_gets_its_share_of_connections(void **state)
 
 static void listeners_do_not_block_and_do_not_delay(void **state)
 {
-	struct thr_server_config server = {.address = loopback};
+	struct thr_endpoint server = {.address = loopback};
 	int fds[LISTENERS], holder;
 
 	(void)state;
@@ -98,7 +98,7 @@ static void listeners_do_not_block_and_do_not_delay(void **state)
 
 static void a_second_user_of_the_port_is_refused(void **state)
 {
-	struct thr_server_config server = {.address = loopback};
+	struct thr_endpoint server = {.address = loopback};
 	int fds[LISTENERS], more[LISTENERS], holder;
 	struct thr_error error;
 
@@ -116,7 +116,7 @@ static void a_second_user_of_the_port_is_refused(void **state)
 
 static void our_own_port_is_taken_over_for_another_address(void **state)
 {
-	struct thr_server_config server = {.address = loopback}, everywhere = {0};
+	struct thr_endpoint server = {.address = loopback}, everywhere = {0};
 	int fds[LISTENERS], more[LISTENERS], holder;
 
 	(void)state;
@@ -134,7 +134,7 @@ static void our_own_port_is_taken_over_for_another_address(void **state)
 
 static void a_listener_that_blocks_is_mended(void **state)
 {
-	struct thr_server_config server = {.address = loopback};
+	struct thr_endpoint server = {.address = loopback};
 	int fds[LISTENERS], holder, fd;
 
 	(void)state;
@@ -151,7 +151,7 @@ static void a_listener_that_blocks_is_mended(void **state)
 
 static void a_listener_that_was_shut_down_is_replaced(void **state)
 {
-	struct thr_server_config server = {.address = loopback};
+	struct thr_endpoint server = {.address = loopback};
 	int fds[LISTENERS], holder, client;
 
 	(void)state;
@@ -161,7 +161,7 @@ static void a_listener_that_was_shut_down_is_replaced(void **state)
 	for (size_t i = 0; i < LISTENERS; i++)
 		assert_int_equal(shutdown(fds[i], SHUT_RDWR), 0);
 	assert_int_equal(connect_to(server.port), -1);
-	assert_int_equal(thr_listener_mend(&server, &fds[1], NULL), 0);
+	assert_int_equal(thr_listener_mend(&server, &fds[1], NULL), 1);
 	assert_int_equal(get(fds[1], SOL_SOCKET, SO_ACCEPTCONN), 1);
 	client = connect_to(server.port);
 	assert_true(client >= 0);
@@ -190,8 +190,8 @@ static void addresses_collide_where_one_holds_the_other(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct thr_server_config a = {.address = (char *)cases[i].a, .port = 80};
-		struct thr_server_config b = {.address = (char *)cases[i].b, .port = 80};
+		struct thr_endpoint a = {.address = cases[i].a, .port = 80};
+		struct thr_endpoint b = {.address = cases[i].b, .port = 80};
 
 		assert_int_equal(thr_listeners_collide(&a, &b), cases[i].collide);
 		assert_int_equal(thr_listeners_collide(&b, &a), cases[i].collide);
@@ -202,7 +202,7 @@ static void addresses_collide_where_one_holds_the_other(void **state)
 
 static void without_an_address_ipv4_comes_in_too(void **state)
 {
-	struct thr_server_config server = {0};
+	struct thr_endpoint server = {0};
 	int fd, client, holder;
 
 	(void)state;
@@ -218,7 +218,10 @@ static void without_an_address_ipv4_comes_in_too(void **state)
 static void an_address_that_is_not_here_is_named(void **state)
 {
 	char address[] = "192.0.2.77", text[THR_LISTEN_TEXT];
-	struct thr_server_config server = {.address = address, .port = 8080};
+	struct thr_endpoint server = {.address = address,
+				      .port = 8080,
+				      .address_key = "server.address",
+				      .port_key = "server.port"};
 	struct thr_error error;
 	int fd;
 

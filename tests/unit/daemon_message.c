@@ -44,7 +44,7 @@ static void a_message_arrives_as_it_was_sent(void **state)
 	const struct thr_message sent = {
 		.kind = THR_MESSAGE_CONFIGURED, .generation = 7, .code = -ENOMEM, .text = "no"};
 	struct thr_message got = {0};
-	int ends[2], fds[THR_MESSAGE_FDS] = {9, 9, 9};
+	int ends[2], fds[THR_MESSAGE_FDS] = {9, 9, 9, 9, 9};
 
 	(void)state;
 	open_pair(ends);
@@ -57,7 +57,7 @@ static void a_message_arrives_as_it_was_sent(void **state)
 	close_pair(ends);
 }
 
-static void descriptors_arrive_in_order_up_to_the_first_that_is_not_there(void **state)
+static void descriptors_arrive_in_their_places(void **state)
 {
 	const struct thr_message sent = {.kind = THR_MESSAGE_CONFIG};
 	struct thr_message got;
@@ -66,15 +66,18 @@ static void descriptors_arrive_in_order_up_to_the_first_that_is_not_there(void *
 	(void)state;
 	open_pair(ends);
 	assert_int_equal(pipe(pipes), 0);
-	assert_int_equal(
-		thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){pipes[1], ends[0], -1}), 0);
+	assert_int_equal(thr_message_send(ends[0], &sent,
+					  (int[THR_MESSAGE_FDS]){-1, pipes[1], -1, -1, ends[0]}),
+			 0);
 	assert_int_equal(thr_message_receive(ends[1], &got, fds), 1);
-	assert_int_equal(inode_of(fds[0]), inode_of(pipes[1]));
-	assert_int_equal(inode_of(fds[1]), inode_of(ends[0]));
+	assert_int_equal(inode_of(fds[1]), inode_of(pipes[1]));
+	assert_int_equal(inode_of(fds[4]), inode_of(ends[0]));
+	assert_int_equal(fds[0], -1);
 	assert_int_equal(fds[2], -1);
-	assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
-	close(fds[0]);
+	assert_int_equal(fds[3], -1);
+	assert_true(fcntl(fds[1], F_GETFD) & FD_CLOEXEC);
 	close(fds[1]);
+	close(fds[4]);
 	close_pair(pipes);
 	close_pair(ends);
 }
@@ -88,7 +91,8 @@ static void descriptors_that_nobody_asked_for_are_dropped(void **state)
 	(void)state;
 	open_pair(ends);
 	before = count_descriptors();
-	assert_int_equal(thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){0, 1, 2}), 0);
+	assert_int_equal(thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){0, 1, 2, -1, -1}),
+			 0);
 	assert_int_equal(thr_message_receive(ends[1], &got, NULL), 1);
 	assert_int_equal(count_descriptors(), before);
 	close_pair(ends);
@@ -104,7 +108,8 @@ static void descriptors_for_which_there_is_no_room_are_said_to_be_missing(void *
 	(void)state;
 	open_pair(ends);
 	before = count_descriptors();
-	assert_int_equal(thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){0, 1, 2}), 0);
+	assert_int_equal(thr_message_send(ends[0], &sent, (int[THR_MESSAGE_FDS]){0, 1, 2, -1, -1}),
+			 0);
 	/* Room for two of three. */
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	full = limit;
@@ -186,7 +191,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_message_arrives_as_it_was_sent),
-		cmocka_unit_test(descriptors_arrive_in_order_up_to_the_first_that_is_not_there),
+		cmocka_unit_test(descriptors_arrive_in_their_places),
 		cmocka_unit_test(descriptors_that_nobody_asked_for_are_dropped),
 		cmocka_unit_test(descriptors_for_which_there_is_no_room_are_said_to_be_missing),
 		cmocka_unit_test(what_is_not_a_message_is_refused),

@@ -120,9 +120,9 @@ static int write_a_file(void)
 	return open("/dev/null", O_WRONLY) >= 0 || errno != ENOSYS;
 }
 
-static int open_a_unix_socket(void)
+static int open_a_netlink_socket(void)
 {
-	return socket(AF_UNIX, SOCK_STREAM, 0) >= 0 || errno != ENOSYS;
+	return socket(AF_NETLINK, SOCK_RAW, 0) >= 0 || errno != ENOSYS;
 }
 
 static int map_code(void)
@@ -159,9 +159,9 @@ static void what_serving_takes_is_allowed(void **state)
 
 static void what_it_does_not_take_fails(void **state)
 {
-	static int (*const attempts[])(void) = {write_a_file, open_a_port,	open_a_unix_socket,
-						map_code,     make_a_process,	signal_another,
-						let_it_block, set_other_options};
+	static int (*const attempts[])(void) = {
+		write_a_file,	open_a_port,	open_a_netlink_socket, map_code,
+		make_a_process, signal_another, let_it_block,	       set_other_options};
 
 	(void)state;
 	need_sandbox();

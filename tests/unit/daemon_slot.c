@@ -27,6 +27,7 @@ struct fixture {
 	struct thr_master master;
 	struct thr_generation *generation;
 	struct thr_proxy_counts counts[WORKERS];
+	struct thr_api_counts api_counts[WORKERS];
 	struct thr_slot slots[WORKERS];
 	int ends[WORKERS]; /* the workers' */
 	pid_t pids[WORKERS];
@@ -78,6 +79,7 @@ static int setup(void **state)
 {
 	struct fixture *fixture = aligned_alloc(_Alignof(struct fixture), sizeof(*fixture));
 	struct thr_server_config *server;
+	struct thr_endpoint endpoint;
 
 	if (!fixture)
 		return -1;
@@ -89,17 +91,21 @@ static int setup(void **state)
 		.signals.fd = -1,
 		.generation = fixture->generation,
 		.counts = fixture->counts,
+		.api_counts = fixture->api_counts,
 		.worker_count = WORKERS,
 		.slots = fixture->slots,
 	};
 	server = &fixture->generation->config->server;
 	server->address = strdup("127.0.0.1");
 	server->port = (uint16_t)(20000 + getpid() % 12000);
+	thr_front_find(&fixture->master, fixture->generation->config, THR_FRONT_PROXY, &endpoint);
 	assert_int_equal(thr_loop_new(&fixture->master.loop), 0);
 	for (unsigned int i = 0; i < WORKERS; i++) {
 		thr_slot_init(&fixture->slots[i], &fixture->master, i);
-		assert_int_equal(
-			thr_listeners_open(server, i > 0, &fixture->slots[i].listener, 1, NULL), 0);
+		assert_int_equal(thr_listeners_open(&endpoint, i > 0,
+						    &fixture->slots[i].listener[THR_FRONT_PROXY], 1,
+						    NULL),
+				 0);
 		give_life(fixture, i);
 	}
 	*state = fixture;
@@ -116,7 +122,7 @@ static int teardown(void **state)
 		close(fixture->ends[i]);
 		if (fixture->slots[i].channel.fd >= 0)
 			close(fixture->slots[i].channel.fd);
-		thr_listeners_close(&fixture->slots[i].listener, 1);
+		thr_listeners_close(fixture->slots[i].listener, THR_FRONTS);
 	}
 	thr_loop_free(fixture->master.loop);
 	thr_generation_free(fixture->generation);
@@ -208,7 +214,7 @@ static void a_worker_that_cannot_take_a_reload_keeps_its_connections(void **stat
 	assert_int_equal(fixture->master.phase, THR_SERVING);
 	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
 	assert_int_equal(message.slot, 0);
-	assert_int_equal(slot->borrower, 1);
+	assert_int_equal(slot->borrower[THR_FRONT_PROXY], 1);
 
 	/* It is asked again. */
 	assert_true(hears(fixture, 0, THR_MESSAGE_CONFIG, &message));
@@ -217,7 +223,7 @@ static void a_worker_that_cannot_take_a_reload_keeps_its_connections(void **stat
 	answer(fixture, 0, NEW, 0);
 	assert_int_equal(slot->generation, NEW);
 	assert_false(slot->behind);
-	assert_int_equal(slot->borrower, THR_NOBODY);
+	assert_int_equal(slot->borrower[THR_FRONT_PROXY], THR_NOBODY);
 }
 
 static void one_that_has_no_configuration_at_all_is_started_anew(void **state)
@@ -260,13 +266,13 @@ static void a_listener_that_was_declined_is_lent_again(void **state)
 	reload(fixture);
 	answer(fixture, 1, NEW, 0);
 	answer(fixture, 0, NEW, -EMFILE);
-	assert_int_equal(fixture->slots[0].borrower, 1);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], 1);
 	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
 	say(fixture, 1, &declined);
 	assert_int_equal(thr_loop_turn(fixture->master.loop, 1000), 0);
-	assert_int_equal(fixture->slots[0].borrower, THR_NOBODY);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], THR_NOBODY);
 	thr_slots_look(&fixture->master);
-	assert_int_equal(fixture->slots[0].borrower, 1);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], 1);
 	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
 }
 
@@ -295,10 +301,10 @@ static void the_listener_of_a_dead_worker_is_as_it_was(void **state)
 	socklen_t length = sizeof(listens);
 
 	serve_old(fixture);
-	assert_int_equal(shutdown(fixture->slots[0].listener, SHUT_RDWR), 0);
+	assert_int_equal(shutdown(fixture->slots[0].listener[THR_FRONT_PROXY], SHUT_RDWR), 0);
 	thr_slot_died(&fixture->slots[0], 0);
-	assert_int_equal(getsockopt(fixture->slots[0].listener, SOL_SOCKET, SO_ACCEPTCONN, &listens,
-				    &length),
+	assert_int_equal(getsockopt(fixture->slots[0].listener[THR_FRONT_PROXY], SOL_SOCKET,
+				    SO_ACCEPTCONN, &listens, &length),
 			 0);
 	assert_true(listens);
 }

@@ -25,6 +25,7 @@ struct fixture {
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
+	struct thr_board *board;
 	struct thr_store_counts store_counts;
 	struct thr_api_counts api_counts;
 	struct thr_proxy_counts *counts;
@@ -63,6 +64,7 @@ static void start_worker(struct fixture *fixture)
 			.workers = 1,
 			.buckets = fixture->buckets,
 			.quotas = fixture->quotas,
+			.board = fixture->board,
 			.store_counts = &fixture->store_counts,
 			.api_counts = &fixture->api_counts,
 			.counts = fixture->counts,
@@ -79,7 +81,7 @@ static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 	char address[] = "127.0.0.1";
-	struct thr_server_config server = {.address = address};
+	struct thr_endpoint server = {.address = address};
 	void *counts = mmap(NULL, sizeof(*fixture->counts), PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -92,6 +94,7 @@ static int setup(void **state)
 	fixture->generation = load();
 	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
 	assert_int_equal(thr_quotas_new(100, true, &fixture->quotas), 0);
+	assert_int_equal(thr_board_new(&fixture->board), 0);
 	assert_int_equal(thr_listeners_open(&server, false, &fixture->listener, 1, NULL), 0);
 	start_worker(fixture);
 	*state = fixture;
@@ -110,6 +113,7 @@ static int teardown(void **state)
 	thr_listeners_close(&fixture->listener, 1);
 	thr_memory_free(fixture->buckets);
 	thr_quotas_free(fixture->quotas);
+	thr_board_free(fixture->board);
 	thr_generation_free(fixture->generation);
 	munmap(fixture->counts, sizeof(*fixture->counts));
 	free(fixture->route_counts);
@@ -133,7 +137,9 @@ static int configure(struct fixture *fixture, uint64_t number)
 	const int fds[THR_MESSAGE_FDS] = {
 		[THR_FD_TEXT] = fixture->generation->text_fd,
 		[THR_FD_TARGETS] = fixture->generation->targets_fd,
-		[THR_FD_LISTENER] = fixture->listener,
+		[THR_FD_SECRETS] = fixture->generation->secrets_fd,
+		[THR_FD_LISTENERS + THR_FRONT_PROXY] = fixture->listener,
+		[THR_FD_LISTENERS + THR_FRONT_API] = -1,
 	};
 	struct thr_message message = {
 		.kind = THR_MESSAGE_CONFIG, .generation = number, .text = "test.yaml"};
@@ -205,9 +211,10 @@ static void without_any_it_says_so_and_goes_on(void **state)
 	assert_int_equal(configure(fixture, 1), 0);
 	let_it_have(fixture, STDERR_FILENO + 1);
 	assert_int_equal(configure(fixture, 2), -EMFILE);
-	assert_int_equal(thr_message_send(fixture->channel, &listen,
-					  (int[THR_MESSAGE_FDS]){fixture->listener, -1}),
-			 0);
+	assert_int_equal(
+		thr_message_send(fixture->channel, &listen,
+				 (int[THR_MESSAGE_FDS]){fixture->listener, -1, -1, -1, -1}),
+		0);
 	message = hear(fixture);
 	assert_int_equal(message.kind, THR_MESSAGE_UNLISTEN);
 	assert_int_equal(message.slot, 0);

@@ -28,13 +28,6 @@ static void warn_of_unserved(const char *file, const struct thr_config *config)
 {
 	if (config->xdp.present && !config->xdp.interface_count)
 		fprintf(stderr, "%s: warning: " THR_WITHOUT_INTERFACES "\n", file);
-	if (config->api.present)
-		fprintf(stderr, "%s: warning: api is valid but not served by this version\n", file);
-	if (config->store.backend == THR_BACKEND_REDIS)
-		fprintf(stderr,
-			"%s: warning: store.backend redis is valid but not served by this version: "
-			"requests are counted in memory\n",
-			file);
 }
 
 int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,

@@ -3,7 +3,8 @@
  * The composition root of `run`: makes what the workers share, in the order in
  * which it can fail, and hands it to the master.
  *
- *   configuration -> user -> listeners -> shared memory -> packet layer -> workers
+ *   configuration -> user -> listeners -> shared memory -> state file -> packet layer
+ *                 -> workers
  *
  * Listeners come before the packet layer, because they are what fails most often,
  * and clients that connect early wait in their queues. The packet layer outlives
@@ -26,6 +27,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "daemon/listener.h"
 #include "daemon/master.h"
@@ -87,18 +89,11 @@ static int make_slots(struct thr_master *master)
 
 static int open_listeners(struct thr_master *master)
 {
-	const struct thr_config *config = master->generation->config;
-	AUTO_FREE int *fds = NULL;
-	int r;
+	struct thr_new_fronts fronts;
+	int r = thr_fronts_open(master, NULL, master->generation->config, &fronts, master->error);
 
-	if (!config->route_count)
-		return 0;
-	fds = calloc(master->worker_count, sizeof(*fds));
-	if (!fds)
-		return thr_fail(master->error, ENOMEM, "%s", strerror(ENOMEM));
-	r = thr_listeners_open(&config->server, false, fds, master->worker_count, master->error);
-	for (unsigned int i = 0; i < master->worker_count && !r; i++)
-		master->slots[i].listener = fds[i];
+	if (!r)
+		thr_fronts_put(master, &fronts);
 	return r;
 }
 
@@ -130,6 +125,8 @@ static int share_memory(struct thr_master *master)
 	if (getrandom(&master->instance, sizeof(master->instance), 0) < 0)
 		return thr_fail(master->error, errno, "random numbers: %s", strerror(errno));
 	r = thr_quotas_new(config->api.max_configs, true, &master->quotas);
+	if (!r)
+		r = thr_board_new(&master->board);
 	if (r)
 		return thr_fail(master->error, -r, "memory that workers share: %s", strerror(-r));
 	master->counts = map_counts(master, sizeof(*master->counts));
@@ -144,6 +141,13 @@ static int share_memory(struct thr_master *master)
 		return thr_fail(master->error, ENOMEM, "memory that workers share: %s",
 				strerror(ENOMEM));
 	return thr_generation_share(master->generation, master->worker_count, NULL, master->error);
+}
+
+static int start_loop(struct thr_master *master)
+{
+	int r = thr_loop_new(&master->loop);
+
+	return r ? thr_fail(master->error, -r, "the master's loop: %s", strerror(-r)) : 0;
 }
 
 static int prepare(struct thr_master *master)
@@ -163,7 +167,11 @@ static int prepare(struct thr_master *master)
 		r = make_slots(master);
 	if (!r)
 		r = open_listeners(master);
-	return r ? r : share_memory(master);
+	if (!r)
+		r = share_memory(master);
+	if (!r)
+		r = start_loop(master);
+	return r ? r : thr_changes_open(master, config, master->error);
 }
 
 /* With the packet layer on, which stays when this ends as it should. */
@@ -179,13 +187,14 @@ static int serve(struct thr_master *master)
 	if (r)
 		return r;
 	thr_reload_warn(master, config);
-	if (config->route_count)
-		thr_descriptors_raise(master, config->server.max_connections);
+	thr_descriptors_raise(master, config);
 	if (!thr_sandbox_exists())
 		thr_log(THR_LOG_WARNING,
 			"this build has a sanitizer: system calls of workers are not filtered");
 	thr_log(THR_LOG_INFO, "starting: version %s, configuration %s, workers: %u", THR_VERSION,
 		master->path, master->worker_count);
+	master->facts.start_ns = master->facts.last_good_ns = thr_clock_wall_ns();
+	master->facts.last_good = true;
 	r = thr_master_run(master);
 	/* A reload replaces the configuration, and comes only after a good start. */
 	if (master->result)
@@ -195,11 +204,10 @@ static int serve(struct thr_master *master)
 
 static void release(struct thr_master *master)
 {
-	for (unsigned int i = 0; master->slots && i < master->worker_count; i++) {
-		thr_listeners_close(&master->slots[i].listener, 1);
-		thr_listeners_close(&master->slots[i].retired, 1);
-	}
+	if (master->slots)
+		thr_fronts_close(master);
 	free(master->slots);
+	thr_state_free(master->state);
 	thr_loop_free(master->loop);
 	if (master->signals.fd >= 0)
 		close(master->signals.fd);
@@ -208,6 +216,7 @@ static void release(struct thr_master *master)
 	unmap_counts(master, master->api_counts, sizeof(*master->api_counts));
 	if (master->route_counts)
 		munmap(master->route_counts, thr_proxy_route_counts_size(master->worker_count));
+	thr_board_free(master->board);
 	thr_quotas_free(master->quotas);
 	thr_memory_free(master->buckets);
 	thr_generation_free(master->generation);

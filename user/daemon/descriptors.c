@@ -12,31 +12,38 @@
 #include "core/log.h"
 #include "daemon/master.h"
 
-#define BESIDE 1024 /* what is not a connection */
+#define BESIDE 1024	      /* what is not a connection */
+#define API_CONNECTIONS 16384 /* as many as all workers together take (api/connection.c) */
 
-static rlim_t files_for(uint64_t connections)
+/* `connections` of the proxy have another side. */
+static rlim_t files_for(const struct thr_config *config, uint64_t connections)
 {
-	return (rlim_t)connections * 2 + BESIDE;
+	rlim_t files = BESIDE;
+
+	if (config->route_count)
+		files += (rlim_t)connections * 2;
+	return config->api.present ? files + API_CONNECTIONS : files;
 }
 
-static void warn_of_limit(rlim_t files, uint64_t max_connections)
+static void warn_of_limit(rlim_t files, const struct thr_config *config)
 {
+	uint64_t max_connections = config->server.max_connections;
 	char instead[64] = "";
 
-	if (files >= files_for(1))
+	if (config->route_count && files >= files_for(config, 1))
 		snprintf(instead, sizeof(instead), " or set server.max_connections to %llu or less",
-			 (unsigned long long)(files - BESIDE) / 2);
+			 (unsigned long long)(files - files_for(config, 0)) / 2);
 	thr_log(THR_LOG_WARNING,
 		"a process may open %llu files, and server.max_connections of %llu can take %llu: "
 		"beyond that connections wait; raise the limit (LimitNOFILE=, fs.nr_open)%s",
 		(unsigned long long)files, (unsigned long long)max_connections,
-		(unsigned long long)files_for(max_connections), instead);
+		(unsigned long long)files_for(config, max_connections), instead);
 }
 
 /* Raise this process's limit, as far as that goes. Returns whether it changed. */
-static bool raise_own(uint64_t max_connections, struct rlimit *limit)
+static bool raise_own(const struct thr_config *config, struct rlimit *limit)
 {
-	rlim_t wanted = files_for(max_connections);
+	rlim_t wanted = files_for(config, config->server.max_connections);
 	const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
 	rlim_t before;
 
@@ -48,16 +55,18 @@ static bool raise_own(uint64_t max_connections, struct rlimit *limit)
 		return true;
 	}
 	if (limit->rlim_max < wanted)
-		warn_of_limit(limit->rlim_max, max_connections);
+		warn_of_limit(limit->rlim_max, config);
 	limit->rlim_cur = limit->rlim_max;
 	return limit->rlim_cur != before && !setrlimit(RLIMIT_NOFILE, limit);
 }
 
-void thr_descriptors_raise(const struct thr_master *master, uint64_t max_connections)
+void thr_descriptors_raise(const struct thr_master *master, const struct thr_config *config)
 {
 	struct rlimit limit;
 
-	if (!raise_own(max_connections, &limit))
+	if (!config->route_count && !config->api.present)
+		return;
+	if (!raise_own(config, &limit))
 		return;
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		const struct thr_slot *slot = &master->slots[i];

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "core/cleanup.h"
+#include "daemon/secrets.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20) /* as thr_config_parse() refuses */
 #define PIECE_BYTES ((size_t)64 << 10)
@@ -103,10 +104,13 @@ int thr_generation_load(const char *path, struct thr_generation **ret_generation
 
 	if (!generation)
 		return thr_fail(error, ENOMEM, "%s: %s", path, strerror(ENOMEM));
-	*generation = (struct thr_generation){.number = 1, .text_fd = -1, .targets_fd = -1};
+	*generation = (struct thr_generation){
+		.number = 1, .text_fd = -1, .secrets_fd = -1, .targets_fd = -1};
 	r = read_text(path, &generation->text_fd, error);
 	if (!r)
 		r = thr_generation_parse(path, generation->text_fd, &generation->config, error);
+	if (!r)
+		r = thr_secrets_read(generation->config, &generation->secrets_fd, error);
 	if (r)
 		thr_generation_free(generation);
 	else
@@ -175,6 +179,8 @@ void thr_generation_free(struct thr_generation *generation)
 	thr_targets_free(generation->targets);
 	if (generation->targets_fd >= 0)
 		close(generation->targets_fd);
+	if (generation->secrets_fd >= 0)
+		close(generation->secrets_fd);
 	if (generation->text_fd >= 0)
 		close(generation->text_fd);
 	thr_config_free(generation->config);

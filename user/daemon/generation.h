@@ -18,11 +18,13 @@ struct thr_generation {
 	uint64_t number; /* from 1 */
 	struct thr_config *config;
 	int text_fd;
+	int secrets_fd; /* what the files hold that it names; see secrets.h */
 	int targets_fd; /* -1 before thr_generation_share() */
 	struct thr_targets *targets;
 };
 
-/* Read and validate the file with the environment of this process. Returns 0, or a
+/* Read and validate the file with the environment of this process, and read the files that
+ * it names. Returns 0, or a
  * negative errno with the error of thr_config_load(). */
 int thr_generation_load(const char *path, struct thr_generation **ret_generation,
 			struct thr_error *error);

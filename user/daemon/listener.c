@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "config/validate.h"
 #include "core/address.h"
 #include "core/cleanup.h"
+#include "daemon/socket_file.h"
 
 /* Connections that wait to be accepted; net.core.somaxconn caps it. */
 #define BACKLOG 4096
@@ -22,35 +24,53 @@ struct place {
 	socklen_t length;
 };
 
-void thr_listen_format(const struct thr_server_config *server, char text[static THR_LISTEN_TEXT])
+void thr_listen_format(const struct thr_endpoint *endpoint, char text[static THR_LISTEN_TEXT])
 {
-	const char *address = server->address ? server->address : "*";
+	const char *address = endpoint->address ? endpoint->address : "*";
 	bool is_v6 = strchr(address, ':') != NULL;
 
-	snprintf(text, THR_LISTEN_TEXT, "%s%s%s:%u", is_v6 ? "[" : "", address, is_v6 ? "]" : "",
-		 server->port);
+	if (endpoint->path)
+		snprintf(text, THR_LISTEN_TEXT, "%s", endpoint->path);
+	else
+		snprintf(text, THR_LISTEN_TEXT, "%s%s%s:%u", is_v6 ? "[" : "", address,
+			 is_v6 ? "]" : "", endpoint->port);
 }
 
-static int fail_listen(const struct thr_server_config *server, int code, struct thr_error *error)
+static int fail_path(const struct thr_endpoint *endpoint, int code, struct thr_error *error)
+{
+	if (code == EADDRINUSE)
+		return thr_fail(error, code,
+				"%s: in use by another process: stop that one, or set another %s",
+				endpoint->path, endpoint->port_key);
+	if (code == EEXIST)
+		return thr_fail(error, code,
+				"%s: there is a file that is no socket: remove it, or set another "
+				"%s",
+				endpoint->path, endpoint->port_key);
+	return thr_fail(error, code, "%s: cannot be listened on: %s", endpoint->path,
+			strerror(code));
+}
+
+static int fail_listen(const struct thr_endpoint *endpoint, int code, struct thr_error *error)
 {
 	char name[THR_LISTEN_TEXT];
 
-	thr_listen_format(server, name);
+	if (endpoint->path)
+		return fail_path(endpoint, code, error);
+	thr_listen_format(endpoint, name);
 	if (code == EADDRINUSE)
 		return thr_fail(error, code,
-				"%s: in use by another process: stop that one, or set another "
-				"server.port",
-				name);
+				"%s: in use by another process: stop that one, or set another %s",
+				name, endpoint->port_key);
 	if (code == EADDRNOTAVAIL)
 		return thr_fail(error, code,
-				"%s: this machine does not have the address: correct "
-				"server.address",
-				name);
+				"%s: this machine does not have the address: correct %s", name,
+				endpoint->address_key);
 	if (code == EACCES)
 		return thr_fail(error, code,
 				"%s: this port needs root or CAP_NET_BIND_SERVICE: run as root, "
-				"or set server.port to 1024 or more",
-				name);
+				"or set %s to 1024 or more",
+				name, endpoint->port_key);
 	return thr_fail(error, code, "%s: cannot be listened on: %s", name, strerror(code));
 }
 
@@ -103,51 +123,91 @@ static int open_all(const struct place *place, bool shared, int *ret_fds, size_t
 	return r;
 }
 
-static int find_place(const struct thr_server_config *server, struct place *ret_place)
+static int find_place(const struct thr_endpoint *endpoint, struct place *ret_place)
 {
-	struct thr_slice text = {.at = server->address, .length = strlen(server->address)};
+	struct thr_slice text = {.at = endpoint->address, .length = strlen(endpoint->address)};
 	struct thr_address address;
 	int r = thr_address_parse(text, &address);
 
 	if (r)
 		return r;
-	address.port = server->port;
+	address.port = endpoint->port;
 	ret_place->length = thr_address_to_sockaddr(&address, &ret_place->address);
 	return 0;
 }
 
-int thr_listeners_open(const struct thr_server_config *server, bool shared, int *ret_fds,
-		       size_t count, struct thr_error *error)
+static int open_tcp(const struct thr_endpoint *endpoint, bool shared, int *ret_fds, size_t count)
 {
-	const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(server->port)};
-	const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(server->port)};
+	const struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+					.sin6_port = htons(endpoint->port)};
+	const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(endpoint->port)};
 	struct place place = {.length = sizeof(v6)};
 	int r = 0;
 
-	if (server->address)
-		r = find_place(server, &place);
+	if (endpoint->address)
+		r = find_place(endpoint, &place);
 	else
 		memcpy(&place.address, &v6, sizeof(v6));
 	if (!r)
 		r = open_all(&place, shared, ret_fds, count);
-	if (!server->address && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
+	if (!endpoint->address && (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)) {
 		place.length = sizeof(v4);
 		memcpy(&place.address, &v4, sizeof(v4));
 		r = open_all(&place, shared, ret_fds, count);
 	}
-	return r ? fail_listen(server, -r, error) : 0;
+	return r;
 }
 
-bool thr_listeners_collide(const struct thr_server_config *a, const struct thr_server_config *b)
+static int open_unix(const struct thr_endpoint *endpoint, int *ret_fds, size_t count)
 {
-	static char any[] = "::";
-	struct thr_server_config named = *a;
+	int r;
+
+	for (size_t i = 0; i < count; i++)
+		ret_fds[i] = -1;
+	r = thr_socket_file_open(endpoint->path, endpoint->group, &ret_fds[0]);
+	for (size_t i = 1; i < count && !r; i++) {
+		ret_fds[i] = fcntl(ret_fds[0], F_DUPFD_CLOEXEC, 0);
+		if (ret_fds[i] < 0)
+			r = -errno;
+	}
+	if (r && ret_fds[0] >= 0)
+		unlink(endpoint->path);
+	if (r)
+		thr_listeners_close(ret_fds, count);
+	return r;
+}
+
+int thr_listeners_open(const struct thr_endpoint *endpoint, bool shared, int *ret_fds, size_t count,
+		       struct thr_error *error)
+{
+	int r = endpoint->path ? open_unix(endpoint, ret_fds, count)
+			       : open_tcp(endpoint, shared, ret_fds, count);
+
+	return r ? fail_listen(endpoint, -r, error) : 0;
+}
+
+bool thr_listeners_collide(const struct thr_endpoint *a, const struct thr_endpoint *b)
+{
+	struct thr_endpoint named = *a;
 	char text[THR_LISTEN_TEXT];
 
+	if (a->path || b->path)
+		return false;
 	if (!named.address)
-		named.address = any;
+		named.address = "::";
 	thr_listen_format(&named, text);
 	return thr_listen_overlaps(text, b->address, b->port);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool thr_endpoint_is(const struct thr_endpoint *a, const struct thr_endpoint *b)
+{
+	return same_text(a->path, b->path) && same_text(a->address, b->address) &&
+	       a->port == b->port;
 }
 
 /* --- what workers did --- */
@@ -160,14 +220,15 @@ static bool is_listening(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens;
 }
 
-int thr_listener_mend(const struct thr_server_config *server, int *fd, struct thr_error *error)
+int thr_listener_mend(const struct thr_endpoint *endpoint, int *fd, struct thr_error *error)
 {
-	int flags = *fd < 0 ? -1 : fcntl(*fd, F_GETFL);
+	int flags = *fd < 0 ? -1 : fcntl(*fd, F_GETFL), r;
 
 	if (flags >= 0 && is_listening(*fd) && !fcntl(*fd, F_SETFL, flags | O_NONBLOCK))
 		return 0;
 	thr_listeners_close(fd, 1);
-	return thr_listeners_open(server, true, fd, 1, error);
+	r = thr_listeners_open(endpoint, true, fd, 1, error);
+	return r ? r : 1;
 }
 
 void thr_listeners_close(int *fds, size_t count)

@@ -25,6 +25,7 @@
 #include "daemon/listener.h"
 #include "daemon/message.h"
 #include "daemon/notify.h"
+#include "daemon/packet.h"
 
 #define MASTER(pointer, member)                                                                    \
 	((struct thr_master *)((char *)(pointer)-offsetof(struct thr_master, member)))
@@ -42,7 +43,8 @@ static uint64_t count_connections(const struct thr_master *master)
 	uint64_t count = 0;
 
 	for (unsigned int i = 0; i < master->worker_count; i++)
-		count += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED);
+		count += __atomic_load_n(&master->counts[i].open_connections, __ATOMIC_RELAXED) +
+			 __atomic_load_n(&master->api_counts[i].open_connections, __ATOMIC_RELAXED);
 	return count;
 }
 
@@ -54,11 +56,10 @@ static void drain(struct thr_master *master)
 	char wait[THR_DURATION_TEXT];
 
 	master->phase = THR_DRAINING;
+	thr_fronts_close(master);
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		struct thr_slot *slot = &master->slots[i];
 
-		thr_listeners_close(&slot->listener, 1);
-		thr_listeners_close(&slot->retired, 1);
 		thr_loop_disarm(master->loop, &slot->timer);
 		if (slot->pid)
 			thr_slot_tell(slot, &message, NULL);
@@ -81,7 +82,23 @@ static void on_deadline(struct thr_timer *timer)
 		"server.drain_timeout is over: connections that were cut: %" PRIu64, cut);
 }
 
+/* --- once a second --- */
+
 #define LOOK_MS 1000
+
+void thr_master_publish(struct thr_master *master)
+{
+	const struct thr_config *config = master->generation->config;
+	struct thr_facts *facts = &master->facts;
+
+	if (!config->api.present)
+		return; /* nobody can ask for it */
+	facts->serving = 0;
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		facts->serving += thr_slot_is_serving(&master->slots[i]);
+	thr_packet_count(&config->xdp, &facts->interfaces, &facts->packets);
+	thr_board_write(master->board, facts);
+}
 
 static void on_look(struct thr_timer *timer)
 {
@@ -90,6 +107,7 @@ static void on_look(struct thr_timer *timer)
 	if (master->phase == THR_DRAINING)
 		return; /* its deadline sees to workers that are stuck */
 	thr_slots_look(master);
+	thr_master_publish(master);
 	thr_loop_arm(master->loop, timer, LOOK_MS);
 }
 
@@ -219,10 +237,8 @@ static int fail_loop(struct thr_master *master, int code)
 
 int thr_master_run(struct thr_master *master)
 {
-	int r = thr_loop_new(&master->loop);
+	int r = watch_signals(master);
 
-	if (!r)
-		r = watch_signals(master);
 	if (r) {
 		master->result = fail_loop(master, -r);
 		return master->result;

@@ -6,13 +6,14 @@
  *                     |
  *     file -> +--------------+   listeners   (one a worker, open here as long as
  *             |    master    |                the address is served)
- *             +--------------+   shared memory: buckets, counters, targets
+ *             +--------------+   shared memory: buckets, counters, targets, quotas
  *               | channel  |
  *          worker 1  ...  worker n
  *
- * daemon.c composes it, master.c has its phases, slot.c keeps the workers running, lend.c
- * has others accept for one that is down, reload.c changes the configuration under them,
- * descriptors.c sees to how many files they may open.
+ * daemon.c composes it, master.c has its phases, slot.c keeps the workers running, fronts.c
+ * has what clients connect to, lend.c has others accept for a worker that is down, reload.c
+ * changes the configuration under them, changes.c what is set for keys, board.h tells them
+ * what they show in metrics, descriptors.c sees to how many files they may open.
  *
  * One thread beside those of the log. It waits for nobody: every descriptor is watched by
  * its loop, and a worker that does not answer in time is replaced. What is to be done is
@@ -35,6 +36,10 @@
 #include "daemon/generation.h"
 #include "daemon/privileges.h"
 #include "api/api.h"
+#include "daemon/board.h"
+#include "daemon/listener.h"
+#include "daemon/socket_file.h"
+#include "daemon/state.h"
 #include "proxy/proxy.h"
 
 #define THR_NOBODY UINT32_MAX
@@ -54,15 +59,17 @@ struct thr_slot {
 	/* Without a worker: when to start one. With one that was asked: when to give it
 	 * up. With one that is behind: when to ask it again. */
 	struct thr_timer timer;
-	bool asked;	       /* a CONFIG is not answered yet */
-	bool behind;	       /* it could not take the last one, and has the one before */
-	uint64_t generation;   /* that the worker serves by; 0: none yet */
-	uint64_t answered;     /* the last that it took or could not take */
-	uint64_t turn_ms;      /* of its loop, when that was looked at last */
-	unsigned int still;    /* looks in a row for which that did not change */
-	int listener;	       /* -1: nothing is served */
-	int retired;	       /* the one of the generation before, during a reload */
-	unsigned int borrower; /* slot whose worker has the listener meanwhile, or NOBODY */
+	bool asked;		  /* a CONFIG is not answered yet */
+	bool behind;		  /* it could not take the last one, and has the one before */
+	uint64_t generation;	  /* that the worker serves by; 0: none yet */
+	uint64_t answered;	  /* the last that it took or could not take */
+	uint64_t turn_ms;	  /* of its loop, when that was looked at last */
+	unsigned int still;	  /* looks in a row for which that did not change */
+	unsigned int changes;	  /* of quotas that it waits for */
+	int listener[THR_FRONTS]; /* -1: nothing is served */
+	int retired[THR_FRONTS];  /* those of the generation before, during a reload */
+	/* Slots whose workers have the listeners meanwhile, or NOBODY. */
+	unsigned int borrower[THR_FRONTS];
 	unsigned int ask_next; /* where the search for a borrower begins */
 };
 
@@ -78,6 +85,10 @@ struct thr_master {
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
+	struct thr_state *state; /* NULL: the configuration has had no need of it yet */
+	struct thr_board *board;
+	struct thr_facts facts; /* that are on it */
+	struct thr_socket_file file[THR_FRONTS], retired_file[THR_FRONTS];
 	/* one for each slot: */
 	struct thr_proxy_counts *counts;
 	struct thr_store_counts *store_counts;
@@ -92,11 +103,14 @@ struct thr_master {
 	struct thr_error *error;
 };
 
+/* Put what has become of it where workers read it. */
+void thr_master_publish(struct thr_master *master);
+
 /* The signals that the master reads, to be blocked before thr_master_run(). */
 void thr_master_signals(sigset_t *ret_set);
 
-/* Start the workers and keep them running, until the end. Returns 0, or a negative
- * errno with master->error set when they could not all be started. */
+/* Start the workers on master->loop and keep them running, until the end. Returns 0, or a
+ * negative errno with master->error set when they could not all be started. */
 int thr_master_run(struct thr_master *master);
 
 /* Go on to the next phase when every worker has answered to the generation: one that
@@ -138,15 +152,56 @@ bool thr_slot_is_serving(const struct thr_slot *slot);
 /* Lend the listeners of slots that do not serve to workers that do; take back what
  * is lent. */
 void thr_slots_lend(struct thr_master *master);
-void thr_slots_recall(struct thr_master *master);
+void thr_slots_recall(struct thr_master *master, enum thr_front front);
 
 void thr_slot_take_back(struct thr_slot *slot);
 
-/* Have a listener that listens and does not block, where something is served. */
-void thr_slot_mend_listener(struct thr_slot *slot);
+/* Have listeners that listen and do not block, where something is served. */
+void thr_slot_mend_listeners(struct thr_slot *slot);
 
 /* The worker is gone: what it had and what it borrowed is mended, and may be lent. */
 void thr_slot_return_listeners(struct thr_slot *slot);
+
+/* --- fronts.c --- */
+
+/* Where the configuration serves a front; false: nowhere. */
+bool thr_front_find(const struct thr_master *master, const struct thr_config *config,
+		    enum thr_front front, struct thr_endpoint *ret_endpoint);
+
+/* Listeners on their way in: for each front that moves, one for each worker, or -1. */
+struct thr_new_fronts {
+	bool moves[THR_FRONTS];
+	struct thr_socket_file file[THR_FRONTS];
+	int *fds;
+};
+
+/* Open what `config` serves and `old` (NULL: nothing) does not serve in the same place.
+ * Returns 0, or a negative errno with `error` set and nothing open. */
+int thr_fronts_open(const struct thr_master *master, const struct thr_config *old,
+		    const struct thr_config *config, struct thr_new_fronts *ret_fronts,
+		    struct thr_error *error);
+void thr_fronts_drop(const struct thr_master *master, struct thr_new_fronts *fronts);
+
+/* Put them in force; those of before are retired until thr_fronts_retire(). */
+void thr_fronts_put(struct thr_master *master, struct thr_new_fronts *fronts);
+void thr_fronts_retire(struct thr_master *master);
+
+/* Close all there are. */
+void thr_fronts_close(struct thr_master *master);
+
+/* --- changes.c --- */
+
+/* Read the state file, where `config` needs it and it was not read yet. Returns 0, or a
+ * negative errno with `error` set. */
+int thr_changes_open(struct thr_master *master, const struct thr_config *config,
+		     struct thr_error *error);
+
+/* A worker wants a quota changed. Returns 1, or -EPROTO when that makes no sense. */
+struct thr_message_change;
+int thr_changes_hear(struct thr_slot *slot, const struct thr_message_change *message);
+
+/* The worker is gone, and its answers are not wanted. */
+void thr_changes_forget(struct thr_slot *slot);
 
 /* --- reload.c --- */
 
@@ -166,7 +221,7 @@ void thr_reload_warn(const struct thr_master *master, const struct thr_config *c
 /* --- descriptors.c --- */
 
 /* Let the master, and its workers from the next one or those that run on, open what
- * `max_connections` takes; warn where the system does not. */
-void thr_descriptors_raise(const struct thr_master *master, uint64_t max_connections);
+ * `config` takes; warn where the system does not. */
+void thr_descriptors_raise(const struct thr_master *master, const struct thr_config *config);
 
 #endif

@@ -21,13 +21,15 @@ static void log_attached(const char *device, const struct thr_attach_result *res
 			thr_native_error_text(result->native_error));
 }
 
-static bool is_named(const struct thr_instance *instance, const struct thr_xdp_config *xdp)
+/* How many of the interfaces have it. */
+static size_t count_named(const struct thr_instance *instance, const struct thr_xdp_config *xdp)
 {
+	size_t count = 0;
+
 	for (size_t i = 0; i < instance->attachment_count; i++)
 		for (size_t j = 0; j < xdp->interface_count; j++)
-			if (strcmp(instance->attachments[i].name, xdp->interfaces[j]) == 0)
-				return true;
-	return false;
+			count += strcmp(instance->attachments[i].name, xdp->interfaces[j]) == 0;
+	return count;
 }
 
 /* Write the tables into the throttle that the interfaces share; into each, where
@@ -38,7 +40,7 @@ static int write_tables(const struct thr_xdp_config *xdp, struct thr_error *erro
 	int r = thr_instances_find(&instances, error);
 
 	for (size_t i = 0; i < instances.count && !r; i++)
-		if (is_named(&instances.items[i], xdp))
+		if (count_named(&instances.items[i], xdp))
 			r = thr_tables_write(&instances.items[i], &xdp->tables, error);
 	thr_instances_clear(&instances);
 	return r;
@@ -94,6 +96,38 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_
 	for (size_t i = 0; i < xdp->interface_count && !r; i++)
 		log_attached(xdp->interfaces[i], &results[i]);
 	return r;
+}
+
+static void add(struct thr_stats *sum, const struct thr_stats *stats)
+{
+	for (size_t i = 0; i < THR_REASON_COUNT; i++) {
+		sum->reason[i].packets += stats->reason[i].packets;
+		sum->reason[i].dropped += stats->reason[i].dropped;
+	}
+	sum->passed += stats->passed;
+	sum->dropped += stats->dropped;
+}
+
+void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces,
+		      struct thr_stats *ret_stats)
+{
+	struct thr_instances instances = {};
+	struct thr_stats stats;
+	struct thr_error error;
+	uint64_t interfaces = 0;
+
+	memset(ret_stats, 0, sizeof(*ret_stats));
+	if (xdp->interface_count && !thr_instances_find(&instances, &error))
+		for (size_t i = 0; i < instances.count; i++) {
+			size_t named = count_named(&instances.items[i], xdp);
+
+			if (!named || thr_stats_read(&instances.items[i], &stats, &error))
+				continue;
+			add(ret_stats, &stats);
+			interfaces += named;
+		}
+	thr_instances_clear(&instances);
+	*ret_interfaces = interfaces;
 }
 
 void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached)

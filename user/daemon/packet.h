@@ -8,6 +8,7 @@
 #define THR_PACKET_H
 
 #include "config/config.h"
+#include "control/stats.h"
 
 /*
  * Attach to the interfaces and make the tables live; nothing where there
@@ -21,6 +22,13 @@
  */
 int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_attached,
 		     struct thr_error *error);
+
+/*
+ * Add up the counters of the throttles that the interfaces have, and how many of them have
+ * one. Zeros where there is nothing to be read.
+ */
+void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces,
+		      struct thr_stats *ret_stats);
 
 /* Detach the interfaces that are marked. The tables of a throttle that was there before
  * stay as they were set. */

@@ -3,14 +3,18 @@
  * What a worker gives up before it meets a stranger's first byte, so that a fault in it
  * is worth as little as can be. What is left to who takes it over:
  *
- *   - its clients' connections, its listener and those lent to it, and new connections
+ *   - its clients' connections, its listeners and those lent to it, and new connections
  *     to any address that the machine reaches, by TCP and UDP, from a port of the
- *     system's choice
+ *     system's choice, and to Unix sockets that its user may connect to
+ *   - Redis, as what the configuration logs in as: the password, the client's key, and so
+ *     every bucket and every quota of all machines that share it
  *   - files that its user may read
  *   - the memory that workers share: it can grant and refuse requests, and set targets
  *     aside. There is nothing in it by which the master or another worker finds an
  *     address or a size
- *   - its channel to the master, who takes two kinds of short message there
+ *   - its channel to the master, who takes three kinds of short message there, and by one
+ *     of them sets and deletes quotas: what the API lets its clients do
+ *   - the digest of the API's token, not the token
  *   - what was in the master's memory at the fork: the configuration with what is secret
  *     in it, the environment, and where in memory everything lies. Workers are forked
  *     and do not exec, so one tells the layout of all, and of the master

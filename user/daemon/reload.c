@@ -8,7 +8,7 @@
  * goes by the new. What can be refused is done first, and a refusal changes
  * nothing:
  *
- *   read and validate -> open listeners, where the address changed -> packet layer
+ *   read and validate -> open listeners, where an address changed -> packet layer
  *       | refused: one line, all is as before                          |
  *       +<-------------------------------------------------------------+
  *   then: tell the workers -> all have answered -> close the old listeners
@@ -56,14 +56,6 @@ void thr_reload_warn(const struct thr_master *master, const struct thr_config *c
 				"%s: service %s: new_sources is valid but not enforced by this "
 				"version",
 				master->path, tables->services[i].name);
-	if (config->api.present)
-		thr_log(THR_LOG_WARNING, "%s: api is valid but not served by this version",
-			master->path);
-	if (config->store.backend == THR_BACKEND_REDIS)
-		thr_log(THR_LOG_WARNING,
-			"%s: store.backend redis is valid but not served by this version: "
-			"requests are counted in memory",
-			master->path);
 }
 
 /* --- what stays until a restart --- */
@@ -74,8 +66,9 @@ static void warn_kept(const char *key)
 }
 
 /* What was fixed when the workers started. */
-static void keep_fixed(struct thr_config *old, struct thr_config *config)
+static void keep_fixed(const struct thr_master *master, struct thr_config *config)
 {
+	struct thr_config *old = master->generation->config;
 	char *user = config->server.user;
 
 	if (config->server.workers != old->server.workers)
@@ -84,8 +77,13 @@ static void keep_fixed(struct thr_config *old, struct thr_config *config)
 		warn_kept("server.user");
 	if (config->store.max_keys != old->store.max_keys)
 		warn_kept("store.memory.max_keys");
+	if (config->api.max_configs != old->api.max_configs)
+		warn_kept("api.max_configs");
+	if (master->state && !same_text(config->store.state_file, thr_state_path(master->state)))
+		warn_kept("store.memory.state_file");
 	config->server.workers = old->server.workers;
 	config->store.max_keys = old->store.max_keys;
+	config->api.max_configs = old->api.max_configs;
 	config->server.user = old->server.user;
 	old->server.user = user; /* to be freed with it */
 }
@@ -120,38 +118,6 @@ static void warn_left(const struct thr_xdp_config *old, const struct thr_xdp_con
 				old->interfaces[i], old->interfaces[i]);
 }
 
-/* --- listeners --- */
-
-static bool same_address(const struct thr_config *a, const struct thr_config *b)
-{
-	return a->server.port == b->server.port &&
-	       same_text(a->server.address, b->server.address) &&
-	       !a->route_count == !b->route_count;
-}
-
-/* Open what `config` serves at into `fds`, -1 where that is nothing. */
-static int open_listeners(const struct thr_master *master, const struct thr_config *config,
-			  int *fds, struct thr_error *error)
-{
-	const struct thr_config *old = master->generation->config;
-	bool shared = old->route_count && thr_listeners_collide(&old->server, &config->server);
-
-	for (unsigned int i = 0; i < master->worker_count; i++)
-		fds[i] = -1;
-	if (!config->route_count)
-		return 0;
-	return thr_listeners_open(&config->server, shared, fds, master->worker_count, error);
-}
-
-static void exchange_listeners(struct thr_master *master, const int *fds)
-{
-	thr_slots_recall(master);
-	for (unsigned int i = 0; i < master->worker_count; i++) {
-		master->slots[i].retired = master->slots[i].listener;
-		master->slots[i].listener = fds[i];
-	}
-}
-
 /* --- the steps --- */
 
 static int load(const struct thr_master *master, struct thr_generation **ret_generation,
@@ -179,20 +145,30 @@ static int apply_packet(const struct thr_config *config, struct thr_error *error
 	return thr_packet_apply(&config->xdp, false, attached, error);
 }
 
-/* The listeners into `fds` where they move, then the packet layer. */
-static int prepare(const struct thr_master *master, const struct thr_config *config, bool moves,
-		   int *fds, struct thr_error *error)
+/* Listeners where they move, the state file where it is new, then the packet layer. */
+static int prepare(struct thr_master *master, const struct thr_config *config,
+		   struct thr_new_fronts *ret_fronts, struct thr_error *error)
 {
-	int r = check_user(master->generation->config, config, error);
+	const struct thr_config *old = master->generation->config;
+	int r = check_user(old, config, error);
 
-	if (!r && moves)
-		r = open_listeners(master, config, fds, error);
+	if (!r)
+		r = thr_fronts_open(master, old, config, ret_fronts, error);
 	if (r)
 		return r;
-	r = apply_packet(config, error);
-	if (r && moves)
-		thr_listeners_close(fds, master->worker_count);
+	r = thr_changes_open(master, config, error);
+	if (!r)
+		r = apply_packet(config, error);
+	if (r)
+		thr_fronts_drop(master, ret_fronts);
 	return r;
+}
+
+static bool needs_more_files(const struct thr_config *old, const struct thr_config *config)
+{
+	return (config->route_count && !old->route_count) ||
+	       (config->api.present && !old->api.present) ||
+	       config->server.max_connections > old->server.max_connections;
 }
 
 /* Nothing fails from here on. */
@@ -202,10 +178,9 @@ static void commit(struct thr_master *master, struct thr_generation *generation)
 
 	thr_log_setup(config->log_level, config->log_format);
 	thr_reload_warn(master, config);
-	keep_fixed(old, config);
-	if (config->route_count &&
-	    (!old->route_count || config->server.max_connections > old->server.max_connections))
-		thr_descriptors_raise(master, config->server.max_connections);
+	keep_fixed(master, config);
+	if (needs_more_files(old, config))
+		thr_descriptors_raise(master, config);
 	warn_left(&old->xdp, &config->xdp);
 	thr_generation_free(master->generation);
 	master->generation = generation;
@@ -214,25 +189,17 @@ static void commit(struct thr_master *master, struct thr_generation *generation)
 static int reload(struct thr_master *master, struct thr_error *error)
 {
 	struct thr_generation *generation;
-	AUTO_FREE int *fds = NULL;
-	bool moves;
+	struct thr_new_fronts fronts;
 	int r = load(master, &generation, error);
 
 	if (r)
 		return r;
-	moves = !same_address(master->generation->config, generation->config);
-	fds = calloc(master->worker_count, sizeof(*fds));
-	if (!fds) {
-		thr_generation_free(generation);
-		return thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
-	}
-	r = prepare(master, generation->config, moves, fds, error);
+	r = prepare(master, generation->config, &fronts, error);
 	if (r) {
 		thr_generation_free(generation);
 		return r;
 	}
-	if (moves)
-		exchange_listeners(master, fds);
+	thr_fronts_put(master, &fronts);
 	commit(master, generation);
 	return 0;
 }
@@ -245,6 +212,14 @@ static void tell_workers(struct thr_master *master)
 			thr_slot_configure(&master->slots[i]);
 	thr_slots_lend(master);
 	thr_master_settle(master);
+}
+
+static void note_reload(struct thr_master *master, bool good)
+{
+	master->facts.last_good = good;
+	if (good)
+		master->facts.last_good_ns = thr_clock_wall_ns();
+	thr_master_publish(master);
 }
 
 void thr_reload_begin(struct thr_master *master)
@@ -264,8 +239,12 @@ void thr_reload_begin(struct thr_master *master)
 	if (r) {
 		thr_log(THR_LOG_ERROR, "%s; the reload was refused: nothing changed", error.text);
 		thr_notify("READY=1\nSTATUS=the last reload was refused: %s", error.text);
+		master->facts.refused++;
+		note_reload(master, false);
 		return;
 	}
+	master->facts.reloaded++;
+	note_reload(master, true);
 	tell_workers(master);
 }
 
@@ -287,21 +266,37 @@ static unsigned int count_behind(const struct thr_master *master)
 	return count;
 }
 
+/* "*:8080, API 127.0.0.1:8081" */
+static void describe_fronts(const struct thr_master *master, char *text, size_t size)
+{
+	char proxy[THR_LISTEN_TEXT] = "no proxy", api[THR_LISTEN_TEXT];
+	const struct thr_config *config = master->generation->config;
+	struct thr_endpoint endpoint;
+
+	if (thr_front_find(master, config, THR_FRONT_PROXY, &endpoint))
+		thr_listen_format(&endpoint, proxy);
+	if (thr_front_find(master, config, THR_FRONT_API, &endpoint)) {
+		thr_listen_format(&endpoint, api);
+		snprintf(text, size, "%s, API %s", proxy, api);
+	} else {
+		snprintf(text, size, "%s", proxy);
+	}
+}
+
 void thr_reload_end(struct thr_master *master)
 {
 	const struct thr_config *config = master->generation->config;
 	const char *what = master->phase == THR_STARTING ? "ready" : "reloaded";
-	char name[THR_LISTEN_TEXT] = "no proxy", but[64] = "";
+	char name[2 * THR_LISTEN_TEXT + 8], but[64] = "";
 	unsigned int behind = count_behind(master);
 
-	for (unsigned int i = 0; i < master->worker_count; i++)
-		thr_listeners_close(&master->slots[i].retired, 1);
-	if (config->route_count)
-		thr_listen_format(&config->server, name);
+	thr_fronts_retire(master);
+	describe_fronts(master, name, sizeof(name));
 	if (behind)
 		snprintf(but, sizeof(but), ", workers with the old configuration: %u", behind);
 	thr_log(THR_LOG_INFO, "%s: %s, workers: %u, routes: %zu, interfaces: %zu%s", what, name,
 		master->worker_count, config->route_count, config->xdp.interface_count, but);
 	thr_notify("READY=1\nSTATUS=%s, workers: %u, routes: %zu, interfaces: %zu%s", name,
 		   master->worker_count, config->route_count, config->xdp.interface_count, but);
+	thr_master_publish(master);
 }

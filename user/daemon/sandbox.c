@@ -15,8 +15,9 @@
  *
  * New processes are not on the list: clone() is for threads, and clone3(), whose
  * flags a filter cannot see, does not exist. Files are opened for reading only:
- * the resolver's configuration. Sockets are of IPv4 and IPv6, connect, and listen only
- * where the master made them so. What the log's threads are made of exists before.
+ * the resolver's configuration, and the system's certificates. Sockets are of IPv4, IPv6 and
+ * Unix, connect, and listen only where the master made them so. What the log's threads are made of
+ * exists before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -140,6 +141,7 @@ static const int hostile[] = {
 	SCMP_SYS(capset),
 };
 
+#define SOCKET_TYPE 0xf /* of what socket() takes beside flags */
 #define IS(argument, mask, value) SCMP_CMP((argument), SCMP_CMP_MASKED_EQ, (mask), (value))
 #define EQUALS(argument, value) IS((argument), UINT32_MAX, (value))
 
@@ -152,6 +154,8 @@ static const struct {
 	{SCMP_SYS(openat), 1, {IS(2, O_ACCMODE | O_CREAT | O_TRUNC | __O_TMPFILE, O_RDONLY)}},
 	{SCMP_SYS(socket), 1, {EQUALS(0, AF_INET)}},
 	{SCMP_SYS(socket), 1, {EQUALS(0, AF_INET6)}},
+	/* To Redis. */
+	{SCMP_SYS(socket), 2, {EQUALS(0, AF_UNIX), IS(1, SOCKET_TYPE, SOCK_STREAM)}},
 	{SCMP_SYS(setsockopt), 2, {EQUALS(1, SOL_SOCKET), EQUALS(2, SO_LINGER)}},
 	{SCMP_SYS(setsockopt), 2, {EQUALS(1, IPPROTO_TCP), EQUALS(2, TCP_NODELAY)}},
 	{SCMP_SYS(mmap), 1, {IS(2, PROT_EXEC, 0)}},

@@ -177,11 +177,11 @@ static int on_declined(struct thr_slot *slot, const struct thr_message *message)
 	struct thr_master *master = slot->master;
 	struct thr_slot *lender;
 
-	if (message->slot >= master->worker_count)
+	if (message->slot >= master->worker_count || message->front >= THR_FRONTS)
 		return -EPROTO;
 	lender = &master->slots[message->slot];
-	if (lender->borrower == slot->number) {
-		lender->borrower = THR_NOBODY;
+	if (lender->borrower[message->front] == slot->number) {
+		lender->borrower[message->front] = THR_NOBODY;
 		lender->ask_next = slot->number + 1;
 	}
 	return 1;
@@ -198,6 +198,8 @@ static int hear(struct thr_slot *slot)
 		return r;
 	if (message.kind == THR_MESSAGE_CONFIGURED)
 		return on_configured(slot, &message);
+	if (message.kind == THR_MESSAGE_CHANGE)
+		return thr_changes_hear(slot, &message.change);
 	return message.kind == THR_MESSAGE_UNLISTEN ? on_declined(slot, &message) : -EPROTO;
 }
 
@@ -225,7 +227,9 @@ void thr_slot_configure(struct thr_slot *slot)
 	const int fds[THR_MESSAGE_FDS] = {
 		[THR_FD_TEXT] = generation->text_fd,
 		[THR_FD_TARGETS] = generation->targets_fd,
-		[THR_FD_LISTENER] = slot->listener,
+		[THR_FD_SECRETS] = generation->secrets_fd,
+		[THR_FD_LISTENERS + THR_FRONT_PROXY] = slot->listener[THR_FRONT_PROXY],
+		[THR_FD_LISTENERS + THR_FRONT_API] = slot->listener[THR_FRONT_API],
 	};
 	struct thr_message message = {.kind = THR_MESSAGE_CONFIG, .generation = generation->number};
 
@@ -270,9 +274,10 @@ static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
 		.workers = master->worker_count,
 		.buckets = master->buckets,
 		.quotas = master->quotas,
-		.counts = &master->counts[slot->number],
-		.store_counts = &master->store_counts[slot->number],
-		.api_counts = &master->api_counts[slot->number],
+		.board = master->board,
+		.counts = master->counts,
+		.store_counts = master->store_counts,
+		.api_counts = master->api_counts,
 		.route_counts = master->route_counts,
 		.instance = master->instance,
 		.run_as = master->run_as,
@@ -304,7 +309,7 @@ void thr_slot_spawn(struct thr_slot *slot)
 {
 	int ends[2], r = thr_message_pair(ends);
 
-	thr_slot_mend_listener(slot);
+	thr_slot_mend_listeners(slot);
 	if (r) {
 		fail_spawn(slot, -r);
 		return;
@@ -345,11 +350,12 @@ void thr_slot_init(struct thr_slot *slot, struct thr_master *master, unsigned in
 		.number = number,
 		.channel = {.fd = -1, .ready = on_channel},
 		.timer.fire = on_timer,
-		.listener = -1,
-		.retired = -1,
-		.borrower = THR_NOBODY,
 		.ask_next = number + 1,
 	};
+	for (unsigned int i = 0; i < THR_FRONTS; i++) {
+		slot->listener[i] = slot->retired[i] = -1;
+		slot->borrower[i] = THR_NOBODY;
+	}
 }
 
 static void describe_end(int status, char *text, size_t size)
@@ -374,6 +380,7 @@ static void bury(struct thr_slot *slot)
 	slot->behind = false;
 	while (hear(slot) > 0) /* its last words */
 		;
+	thr_changes_forget(slot);
 	slot->asked = false;
 	slot->generation = 0;
 	slot->answered = 0;
@@ -383,6 +390,7 @@ static void bury(struct thr_slot *slot)
 	thr_loop_disarm(master->loop, &slot->timer);
 	thr_targets_forget_worker(master->generation->targets, slot->number);
 	__atomic_store_n(&master->counts[slot->number].open_connections, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&master->api_counts[slot->number].open_connections, 0, __ATOMIC_RELAXED);
 	thr_slot_return_listeners(slot);
 }
 
@@ -390,6 +398,7 @@ static void restart(struct thr_slot *slot, const char *how)
 {
 	uint64_t life_ms = now_ms() - slot->born_ms;
 
+	slot->master->facts.restarts++;
 	if (life_ms >= LONG_LIFE_MS) {
 		slot->pause_ms = 0;
 		thr_slot_spawn(slot);

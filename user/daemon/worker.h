@@ -4,6 +4,7 @@
 #define THR_WORKER_H
 
 #include "api/api.h"
+#include "daemon/board.h"
 #include "daemon/privileges.h"
 #include "proxy/proxy.h"
 
@@ -13,7 +14,8 @@ struct thr_worker_parts {
 	unsigned int workers;
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
-	/* its own: */
+	struct thr_board *board;
+	/* The first of one for each worker. */
 	struct thr_proxy_counts *counts;
 	struct thr_store_counts *store_counts;
 	struct thr_api_counts *api_counts;

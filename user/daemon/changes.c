@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Changes of what is set for keys, between the workers that want them and the state that
+ * keeps them. Nothing that a worker says is believed: a change that the API would not have
+ * let through comes from a worker that is out of control.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/master.h"
+#include "daemon/message.h"
+#include "daemon/state_file.h"
+
+/* Of one worker, waiting at the same time: its clients wait meanwhile, and so does memory. */
+#define CHANGES_MAX 1024
+
+static void tell(struct thr_slot *slot, const struct thr_state_answer *answer)
+{
+	struct thr_message message = {
+		.kind = THR_MESSAGE_CHANGED,
+		.changed = {.number = answer->number,
+			    .version = answer->version,
+			    .result = answer->result},
+	};
+
+	snprintf(message.changed.why, sizeof(message.changed.why), "%s", answer->why);
+	thr_slot_tell(slot, &message, NULL);
+}
+
+static void on_answer(void *context, const struct thr_state_answer *answer)
+{
+	struct thr_master *master = context;
+	struct thr_slot *slot = &master->slots[answer->worker];
+
+	slot->changes--;
+	tell(slot, answer);
+}
+
+int thr_changes_open(struct thr_master *master, const struct thr_config *config,
+		     struct thr_error *error)
+{
+	const struct thr_state_parts parts = {
+		.loop = master->loop,
+		.quotas = master->quotas,
+		.secret = thr_memory_hash_key(master->buckets),
+		.path = config->store.state_file,
+		.answer = on_answer,
+		.context = master,
+	};
+
+	if (master->state || !config->api.present || config->store.backend != THR_BACKEND_MEMORY)
+		return 0;
+	return thr_state_new(&parts, &master->state, error);
+}
+
+void thr_changes_forget(struct thr_slot *slot)
+{
+	if (slot->master->state)
+		thr_state_forget(slot->master->state, slot->number);
+	slot->changes = 0;
+}
+
+/* --- what a worker wants --- */
+
+static bool read_condition(const struct thr_message_change *message,
+			   struct thr_condition *ret_condition)
+{
+	struct thr_condition condition = {.any = message->any != 0};
+
+	if (message->condition > THR_IF_NONE_MATCH || message->version_count > THR_VERSIONS_MAX)
+		return false;
+	condition.kind = message->condition;
+	condition.count = (uint8_t)message->version_count;
+	memcpy(condition.version, message->version, sizeof(condition.version));
+	*ret_condition = condition;
+	return true;
+}
+
+static bool read_change(const struct thr_message_change *message, struct thr_state_change *change)
+{
+	struct thr_slice key = {message->key, message->key_length};
+	const char *why;
+
+	if (message->kind != THR_QUOTA_PUT && message->kind != THR_QUOTA_DELETE)
+		return false;
+	if (!thr_state_key_fits(key) || !read_condition(message, &change->condition))
+		return false;
+	if (message->kind == THR_QUOTA_PUT &&
+	    (message->on_error > THR_ON_ERROR_DENY ||
+	     thr_quota_make(message->capacity, message->refill_per_s, message->on_error,
+			    &change->quota, &why)))
+		return false;
+	change->kind = message->kind;
+	change->number = message->number;
+	change->key_length = key.length;
+	memcpy(change->key, key.at, key.length);
+	return true;
+}
+
+static void refuse(struct thr_slot *slot, uint64_t number, const char *why)
+{
+	const struct thr_state_answer answer = {
+		.number = number, .result = THR_CHANGE_FAILED, .why = why};
+
+	tell(slot, &answer);
+}
+
+int thr_changes_hear(struct thr_slot *slot, const struct thr_message_change *message)
+{
+	struct thr_state_change change = {.worker = slot->number};
+
+	if (!slot->pid)
+		return 1; /* it has ended: its last words */
+	if (!read_change(message, &change))
+		return -EPROTO;
+	if (!slot->master->state)
+		refuse(slot, change.number, "there is no state file");
+	else if (slot->changes >= CHANGES_MAX)
+		refuse(slot, change.number, "too many changes wait for the disk");
+	else if (thr_state_change(slot->master->state, &change))
+		refuse(slot, change.number, strerror(ENOMEM));
+	else
+		slot->changes++;
+	return 1;
+}
