@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # A SYN flood is dropped at the interface while a real client keeps working; then
-# a client that asks for too much gets 429s from the proxy while another is served.
-# Run by `make demo`, as root; takes thirty-five seconds and leaves nothing.
+# a client that asks for too much gets 429s from the proxy while another is served;
+# then checks: a limit set live, metrics, two daemons that share limits in Redis.
+# Run by `make demo`, as root; takes fifty seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |
@@ -16,6 +17,9 @@
 #    sources 198.18.0.0/15,                      |  xdp-throttle run :8080    |
 #    10.77.2.2                                   |     /    -> backend :8001  |
 #                                                |     /api -> backend :8002  |
+#                                                |  its API :8081             |
+#                                                |  a second one, Redis:      |
+#                                                |     demo/check.sh          |
 #                                                +----------------------------+
 #
 # Three network namespaces of its own; nothing outside them is touched. The
@@ -161,7 +165,7 @@ make_topology() {
 }
 
 start_httpd() {
-	nsenter --net="/run/netns/$SERVER" "$B/tools/httpd" --address 0.0.0.0 --port 80 --seconds 60 >"$work/httpd" &
+	nsenter --net="/run/netns/$SERVER" "$B/tools/httpd" --address 0.0.0.0 --port 80 --seconds 120 >"$work/httpd" &
 	pids+=($!)
 	wait_until "the demo's web server did not start" test -s "$work/httpd"
 }
@@ -264,11 +268,13 @@ program_is_gone() {
 
 # shellcheck source=scripts/demo/http.sh
 . "$(dirname "${BASH_SOURCE[0]}")/demo/http.sh"
+# shellcheck source=scripts/demo/check.sh
+. "$(dirname "${BASH_SOURCE[0]}")/demo/check.sh"
 
 # --- the demo ----------------------------------------------------------------
 
 [[ $(id -u) -eq 0 ]] || die "the demo needs root: it makes network namespaces and loads BPF"
-for tool in ip nsenter awk curl; do
+for tool in ip nsenter awk curl redis-server redis-cli; do
 	command -v "$tool" >/dev/null || die "$tool is missing: run scripts/install-deps.sh"
 done
 trap cleanup EXIT
@@ -297,13 +303,18 @@ say "4. HTTP: two prefixes to two backends, and a greedy client beside a steady 
 start_http
 prefixes_have_their_backends
 clients_and_a_reload
-stop_proxy
 
-say "5. What was counted"
+say "5. Checks: what an application may do is asked, and changed, over HTTP"
+checks_in_memory
+
+say "6. The same file on Redis, by the environment alone, and two that share it (6 s)"
+checks_on_redis
+
+say "7. What was counted"
 throttle status
 program=$(number "$(status)" program_id)
 
-say "6. Detached"
+say "8. Detached"
 for dev in to-client to-attacker; do
 	throttle detach --dev "$dev"
 done

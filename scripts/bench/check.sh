@@ -91,6 +91,6 @@ awk -v json="$B/bench/check.json.new" -v kernel="$(uname -r)" -v quick="$is_quic
 	-v nginx="$(nginx -v 2>&1 | sed 's|.*/||')" \
 	-v redis="$(redis-server --version | sed 's/.* v=\([0-9.]*\).*/\1/')" \
 	-f "$here/figures.awk" -f "$here/report-check.awk" "$work/results" || holds=false
-[[ ! -e $B/bench/check.json.new ]] || mv "$B/bench/check.json.new" "$B/bench/check.json"
+mv "$B/bench/check.json.new" "$B/bench/check.json" || die "there are no figures"
 progress "written: $B/bench/check.json"
 "$holds" || "$is_quick"

@@ -14,29 +14,29 @@
 
 BEGIN {
 	FS = "\t"
-	add_row("memory", "nginx_get", "nginx " nginx " return 200, GET")
-	add_row("memory", "nginx_post", "  the same, POST of a check")
-	add_row("memory", "one", "check, one key")
-	add_row("memory", "1000", "check, 1,000 keys")
-	add_row("memory", "1000000", "check, 1,000,000 keys")
-	add_row("memory", "denied", "check, one key, denied")
-	add_redis("one", "One key")
-	add_redis("1000", "1,000 keys")
-	add_redis("1000000", "1,000,000 keys")
-	add_redis("denied", "One key, denied")
+	add_kind("memory", "get post memory")
+	add_kind("redis", "lua shared leased")
+	text_of["get"] = "nginx return 200"
+	text_of["post"] = "  to a POST"
+	text_of["lua"] = "nginx + Lua"
+	text_of["memory"] = text_of["shared"] = "xdp-throttle"
+	text_of["leased"] = "  lease: " lease
+	add_keys("one", "One key")
+	add_keys("1000", "1,000 keys")
+	add_keys("1000000", "1,000,000 keys")
+	add_keys("denied", "One key, denied")
 }
 
-function add_row(scenario, row, text) {
-	row_of[scenario, ++rows[scenario]] = row
-	text_of[scenario, row] = text
+# A kind of scenarios has the same rows, compared with the first.
+function add_kind(kind, rows) {
+	row_count = split(rows, list, " ")
+	for (i = 1; i <= row_count; i++)
+		row_of[kind, i] = list[i]
 }
 
-function add_redis(keys, title) {
-	redis_of[++redis_count] = keys
+function add_keys(keys, title) {
+	keys_of[++keys_count] = keys
 	title_of[keys] = title
-	add_row("redis_" keys, "lua", "nginx + Lua")
-	add_row("redis_" keys, "shared", "xdp-throttle")
-	add_row("redis_" keys, "leased", "  lease: " lease)
 }
 
 $1 == "check" {
@@ -63,7 +63,7 @@ function has(scenario, row) { return ((scenario, row, "cpu") in samples) }
 
 function best(scenario, row, figure) { return sample[scenario, row, figure, 1] }
 
-function most(scenario, row, figure) { return sample[scenario, row, figure, samples[scenario, row, figure]] }
+function highest(scenario, row, figure) { return sample[scenario, row, figure, samples[scenario, row, figure]] }
 
 function median(scenario, row, figure) { return sample[scenario, row, figure, int((samples[scenario, row, figure] + 1) / 2)] }
 
@@ -73,47 +73,50 @@ function during(keys) { return sample["during", keys, 1] }
 
 # --- tables -------------------------------------------------------------------
 
-function largest(scenario,    i, out) {
-	for (i = 1; i <= rows[scenario]; i++)
-		out = larger(out, best(scenario, row_of[scenario, i], "cpu"))
+function largest(kind, keys,    i, out) {
+	for (i = 1; (kind, i) in row_of; i++)
+		out = larger(out, best(kind "_" keys, row_of[kind, i], "cpu"))
 	return out
 }
 
-function print_memory(    i, row, base) {
-	base = best("memory", "nginx_get", "cpu")
-	print "\nMemory store, one worker, 64 connections: CPU microseconds a check (x: times nginx's)"
-	printf "  %-32s%8s %8s%10s%9s%9s\n", "", "CPU us", "", "checks/s", "p50 ms", "p99 ms"
-	for (i = 1; i <= rows["memory"]; i++) {
-		row = row_of["memory", i]
-		if (has("memory", row))
-			printf "  %-32s%8.2f %8s%10.0f%9.2f%9.2f  %s\n", text_of["memory", row], best("memory", row, "cpu"),
-				base ? sprintf("x%.2f", best("memory", row, "cpu") / base) : "", most("memory", row, "rate"),
-				best("memory", row, "p50"), best("memory", row, "p99"),
-				bar(best("memory", row, "cpu"), largest("memory"))
-	}
+# What `row` costs as a multiple of the scenario's first; 0 where one is missing.
+function ratio(kind, keys, row,    scenario, base) {
+	scenario = kind "_" keys
+	base = row_of[kind, 1]
+	return has(scenario, row) && has(scenario, base) ? best(scenario, row, "cpu") / best(scenario, base, "cpu") : 0
 }
 
-function print_redis(keys,    i, scenario, row, base) {
-	scenario = "redis_" keys
-	base = has(scenario, "lua") ? best(scenario, "lua", "cpu") : 0
+function redis_cells(kind, scenario, row) {
+	if (kind != "redis")
+		return ""
+	return sprintf("%10.2f%10.3f%8.3f", best(scenario, row, "redis"), median(scenario, row, "commands"), median(scenario, row, "calls"))
+}
+
+function print_scenario(kind, keys,    i, scenario, row) {
+	scenario = kind "_" keys
 	print "  " title_of[keys]
-	for (i = 1; i <= rows[scenario]; i++) {
-		row = row_of[scenario, i]
+	for (i = 1; (kind, i) in row_of; i++) {
+		row = row_of[kind, i]
 		if (has(scenario, row))
-			printf "    %-14s%8.2f %7s%10.2f%10.3f%8.3f%10.0f%8.2f%8.2f  %s\n", text_of[scenario, row],
-				best(scenario, row, "cpu"), base ? sprintf("x%.2f", best(scenario, row, "cpu") / base) : "",
-				best(scenario, row, "redis"), median(scenario, row, "commands"), median(scenario, row, "calls"),
-				most(scenario, row, "rate"), best(scenario, row, "p50"), best(scenario, row, "p99"),
-				bar(best(scenario, row, "cpu"), largest(scenario))
+			printf "    %-18s%8.2f   x%.2f%s%10.0f%8.2f%8.2f  %s\n", text_of[row], best(scenario, row, "cpu"),
+				ratio(kind, keys, row), redis_cells(kind, scenario, row), highest(scenario, row, "rate"),
+				best(scenario, row, "p50"), best(scenario, row, "p99"),
+				bar(best(scenario, row, "cpu"), largest(kind, keys))
 	}
 }
 
-function print_all_redis(    i) {
-	print "\nRedis " redis ", one worker, 64 connections: a check (x: times nginx + Lua); commands are those"
-	print "of scripts too, calls are of scripts"
-	printf "    %-14s%8s %7s%10s%10s%8s%10s%8s%8s\n", "", "CPU us", "", "Redis us", "commands", "calls", "checks/s", "p50 ms", "p99 ms"
-	for (i = 1; i <= redis_count; i++)
-		print_redis(redis_of[i])
+function print_kind(kind, columns,    i) {
+	printf "  %-20s%8s%8s%s%10s%8s%8s\n", "", "CPU us", "", columns, "checks/s", "p50 ms", "p99 ms"
+	for (i = 1; i <= keys_count; i++)
+		print_scenario(kind, keys_of[i])
+}
+
+function print_load() {
+	print "\nMemory store, one worker, 64 connections: CPU microseconds a check (x: times nginx " nginx ")"
+	print_kind("memory", "")
+	print "\nRedis " redis ", one worker, 64 connections: the same (x: times nginx + Lua); a check's share of"
+	print "what Redis executes, commands of scripts included, and of the calls of scripts"
+	print_kind("redis", sprintf("%10s%10s%8s", "Redis us", "commands", "calls"))
 }
 
 function stop_text(keys) { return keys ~ /^[0-9]+$/ ? keys " keys" : "one key" }
@@ -132,17 +135,9 @@ function print_stops(    i, keys) {
 
 # --- bounds -------------------------------------------------------------------
 
-function bound_memory(row,    peer) {
-	peer = has("memory", "nginx_get") ? best("memory", "nginx_get", "cpu") : 0
-	bound("memory_" row, text_of["memory", row] ": to nginx return 200, GET", peer && has("memory", row),
-		peer ? best("memory", row, "cpu") / peer : 0, 1)
-}
-
-function bound_redis(keys,    scenario, peer) {
-	scenario = "redis_" keys
-	peer = has(scenario, "lua") ? best(scenario, "lua", "cpu") : 0
-	bound(scenario, "Redis, " tolower(title_of[keys]) ": to nginx + Lua", peer && has(scenario, "shared"),
-		peer ? best(scenario, "shared", "cpu") / peer : 0, 0.5)
+function bound_cost(kind, keys, row, text, most) {
+	bound(kind "_" keys, text ", " tolower(title_of[keys]) ": to " text_of[row_of[kind, 1]],
+		ratio(kind, keys, row), ratio(kind, keys, row), most)
 }
 
 function bound_stop(keys,    text) {
@@ -156,13 +151,10 @@ function bound_stop(keys,    text) {
 
 function print_bounds(    i) {
 	print "\nBounds: figure and bound"
-	bound_memory("one")
-	bound_memory("1000")
-	bound_memory("1000000")
-	bound_memory("denied")
-	bound_redis("one")
-	bound_redis("1000")
-	bound_redis("1000000")
+	for (i = 1; i <= keys_count; i++)
+		bound_cost("memory", keys_of[i], "memory", "memory", 1)
+	for (i = 1; i <= keys_count; i++)
+		bound_cost("redis", keys_of[i], "shared", "Redis", 0.5)
 	bound("commands", "Redis, one key: commands a check", has("redis_one", "shared"),
 		has("redis_one", "shared") ? median("redis_one", "shared", "commands") : 0, 0.1)
 	for (i = 1; i <= stop_count; i++)
@@ -183,20 +175,16 @@ function redis_json(scenario, row) {
 function row_json(scenario, row) {
 	return sprintf("\"scenario\": \"%s\", \"row\": \"%s\", \"best_cpu_us\": %.3f, \"median_cpu_us\": %.3f, \"refused\": %.4f, \"checks_per_second\": %d, \"p50_ms\": %.3f, \"p99_ms\": %.3f%s",
 		scenario, row, best(scenario, row, "cpu"), median(scenario, row, "cpu"), median(scenario, row, "refused"),
-		most(scenario, row, "rate"), best(scenario, row, "p50"), best(scenario, row, "p99"), redis_json(scenario, row))
+		highest(scenario, row, "rate"), best(scenario, row, "p50"), best(scenario, row, "p99"), redis_json(scenario, row))
 }
 
-function rows_json(scenario, out,    i) {
-	for (i = 1; i <= rows[scenario]; i++)
-		if (has(scenario, row_of[scenario, i]))
-			out = item(out, row_json(scenario, row_of[scenario, i]))
-	return out
-}
-
-function load_json(    i, out) {
-	out = rows_json("memory", "")
-	for (i = 1; i <= redis_count; i++)
-		out = rows_json("redis_" redis_of[i], out)
+function kind_json(kind, out,    i, j, scenario) {
+	for (i = 1; i <= keys_count; i++) {
+		scenario = kind "_" keys_of[i]
+		for (j = 1; (kind, j) in row_of; j++)
+			if (has(scenario, row_of[kind, j]))
+				out = item(out, row_json(scenario, row_of[kind, j]))
+	}
 	return out
 }
 
@@ -213,7 +201,7 @@ function write_json() {
 	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
 		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
 	printf "  \"nginx\": %s,\n  \"redis\": %s,\n  \"lease\": %d,\n", text_json(nginx), text_json(redis), lease > json
-	printf "  \"load\": [%s\n  ],\n", load_json() > json
+	printf "  \"load\": [%s\n  ],\n", kind_json("redis", kind_json("memory", "")) > json
 	printf "  \"redis_stopped\": [%s\n  ],\n", stops_json() > json
 	printf "  \"bounds\": [%s\n  ]\n}\n", bounds > json
 	close(json)
@@ -222,8 +210,7 @@ function write_json() {
 END {
 	if (!NR)
 		exit 1
-	print_memory()
-	print_all_redis()
+	print_load()
 	print_stops()
 	print_bounds()
 	write_json()

@@ -18,41 +18,50 @@ readonly GREEDY_URL=http://$GREEDY_ADDRESS:$PROXY_PORT
 readonly GREEDY_RATE=400
 readonly REQUESTS_BEFORE=50 REQUESTS_AFTER=150 REQUESTS_BURST=50
 readonly STEADY_S=$((2 * WINDOW_S + 2))
-proxy_pid=
+declare -A run_pid # of each xdp-throttle, by name
 
 # --- processes ---------------------------------------------------------------
 
 # start_backend NAME PORT
 start_backend() {
 	nsenter --net="/run/netns/$SERVER" "$B/tools/backend" --port "$2" --name "$1" \
-		--seconds 60 >"$work/$1" &
+		--seconds 120 >"$work/$1" &
 	pids+=($!)
 	wait_until "the backend $1 did not start" test -s "$work/$1"
 }
 
-serves_or_ended() {
-	in_ns "$CLIENT" curl --silent --max-time 1 --output /dev/null "$STEADY_URL" ||
-		[[ ! -e /proc/$proxy_pid ]]
+# answers_or_ended URL NAME
+answers_or_ended() {
+	in_ns "$SERVER" curl --silent --max-time 1 --output /dev/null "$1" ||
+		[[ ! -e /proc/${run_pid[$2]} ]]
 }
 
+# run_throttle NAME URL [VARIABLE=VALUE...]: in the background, until it answers at URL.
 # By a copy of the configuration, which the reload is to change.
+run_throttle() {
+	local name=$1 url=$2
+	shift 2
+	echo "  # $*${*:+ }xdp-throttle run -c demo.yaml &"
+	env XDP_THROTTLE_STORE_MEMORY_STATE_FILE="$work/limits.json" "$@" \
+		nsenter --net="/run/netns/$SERVER" "$THROTTLE" run -c "$work/demo.yaml" \
+		>"$work/$name.access" 2>"$work/$name.log" &
+	run_pid[$name]=$!
+	pids+=($!)
+	wait_until "xdp-throttle does not answer" answers_or_ended "$url" "$name"
+	[[ -e /proc/${run_pid[$name]} ]] || die "xdp-throttle run: $(tail -n 1 "$work/$name.log")"
+}
+
+# stop_throttle NAME: a failure to end in order ends the demo.
+stop_throttle() {
+	kill -TERM "${run_pid[$1]}"
+	join "xdp-throttle run" "${run_pid[$1]}"
+}
+
 start_http() {
 	start_backend pages 8001
 	start_backend api 8002
 	cp "$CONFIG" "$work/demo.yaml"
-	echo "  # xdp-throttle run -c demo.yaml &"
-	nsenter --net="/run/netns/$SERVER" "$THROTTLE" run -c "$work/demo.yaml" \
-		>"$work/access" 2>"$work/proxy" &
-	proxy_pid=$!
-	pids+=("$proxy_pid")
-	wait_until "xdp-throttle does not answer" serves_or_ended
-	[[ -e /proc/$proxy_pid ]] || die "xdp-throttle run: $(tail -n 1 "$work/proxy")"
-}
-
-# A failure to end in order ends the demo.
-stop_proxy() {
-	kill -TERM "$proxy_pid"
-	join "xdp-throttle run" "$proxy_pid"
+	run_throttle one "$STEADY_URL"
 }
 
 # start_client NAMESPACE ADDRESS RATE SECONDS: in the background, as process
@@ -141,7 +150,7 @@ show_greedy() {
 	claim "greedy client, limit $1/s: each other request got a 429" test "$failed" -eq 0
 }
 
-has_reloaded() { grep -q ' reloaded: ' "$work/proxy"; }
+has_reloaded() { grep -q ' reloaded: ' "$work/one.log"; }
 
 # While both clients are at work.
 reload() {
@@ -150,7 +159,7 @@ reload() {
 	sed -i "s/requests_per_second: $REQUESTS_BEFORE/requests_per_second: $REQUESTS_AFTER/" \
 		"$work/demo.yaml"
 	sleep 0.2
-	kill -HUP "$proxy_pid"
+	kill -HUP "${run_pid[one]}"
 	wait_until "xdp-throttle did not reload" has_reloaded
 	join "the greedy client"
 	show_client "  during the reload to $REQUESTS_AFTER/s" "$ATTACKER"

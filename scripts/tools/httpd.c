@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "lib/tcp.h"
 #include "lib/tool.h"
 
 #define REQUEST_MAX 4096
@@ -27,7 +28,7 @@
 static const char usage[] = "usage: httpd [--address ADDR] [--port P] [--seconds S]\n"
 			    "  --address ADDR   to listen on (default 127.0.0.1)\n"
 			    "  --port P         (default 8080)\n"
-			    "  --seconds S      to live for, at most and by default 60\n";
+			    "  --seconds S      to live for, at most 900 (default 60)\n";
 
 static const char answer[] = "HTTP/1.1 200 OK\r\n"
 			     "Content-Type: text/plain\r\n"
@@ -94,7 +95,8 @@ int main(int argc, char **argv)
 		else if (option == 'p')
 			port = (uint16_t)tool_number("--port", optarg, 1, UINT16_MAX);
 		else if (option == 't')
-			limit_ns = tool_seconds_ns("--seconds", optarg);
+			limit_ns = TOOL_NS_PER_S *
+				   tool_number("--seconds", optarg, 1, TOOL_SERVE_SECONDS_MAX);
 		else {
 			fputs(usage, option == 'h' ? stdout : stderr);
 			return option == 'h' ? 0 : 2;

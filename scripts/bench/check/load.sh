@@ -12,19 +12,18 @@
 
 readonly CONNECTIONS=64
 
-# SCENARIO ROW SERVER FORM KEYS; FORM and KEYS as in check.lua.
+# SCENARIO ROW SERVER FORM KEYS; FORM and KEYS as in check.lua. nginx draws no keys, but
+# wrk does, and what wrk is busy with is no request: it has them in the same way.
 rows() {
-	local keys
-	echo "memory nginx_get nginx plain -"
-	echo "memory nginx_post nginx waste user:42"
-	echo "memory one memory ask user:42"
-	echo "memory 1000 memory ask 1000"
-	echo "memory 1000000 memory ask 1000000"
-	echo "memory denied memory ask denied"
+	local keys name
 	for keys in user:42 1000 1000000 denied; do
-		echo "redis_${keys/user:42/one} lua nginx lua $keys"
-		echo "redis_${keys/user:42/one} shared shared ask $keys"
-		echo "redis_${keys/user:42/one} leased leased ask $keys"
+		name=${keys/user:42/one}
+		echo "memory_$name get nginx plain $keys"
+		echo "memory_$name post nginx waste $keys"
+		echo "memory_$name memory memory ask $keys"
+		echo "redis_$name lua nginx lua $keys"
+		echo "redis_$name shared shared ask $keys"
+		echo "redis_$name leased leased ask $keys"
 	done
 }
 
@@ -47,7 +46,7 @@ measure_row() {
 	after=$(cpu_ns "$3")
 	redis_after=$(cpu_ns redis)
 	counts_after=$(redis_counts)
-	awk -v OFS='\t' -v row="check	$1	$2" -v has_redis="$([[ $1 = memory ]] || echo 1)" \
+	awk -v OFS='\t' -v row="check	$1	$2" -v has_redis="$([[ $1 = memory_* ]] || echo 1)" \
 		-v ns=$((after - before)) -v redis_ns=$((redis_after - redis_before)) '
 		NR == 1 { commands = -$1 - 1; calls = -$2 } # one asked for the counts
 		NR == 2 { commands += $1; calls += $2 }
