@@ -169,6 +169,33 @@ static void what_is_a_default_makes_a_quota(void **state)
 	}
 }
 
+/* One rule for what the file says and for what is set through the API. */
+static void what_is_no_default_makes_no_quota(void **state)
+{
+	static const struct {
+		uint64_t capacity;
+		double refill_per_s;
+		const char *why;
+	} cases[] = {
+		{0, 1, "capacity"},	 {THR_COUNT_MAX + 1, 1e9, "capacity"},
+		{1, 0, "over 0"},	 {1, -1, "over 0"},
+		{1, 0.00009, "0.0001"},	 {1, 1e-300, "0.0001"},
+		{1000000000, 10, "416"}, {1, 1e14, "1/16 ns"},
+		{1, 1e300, "1e15"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thr_quota quota;
+		const char *why = "";
+
+		assert_int_equal(thr_quota_make(cases[i].capacity, cases[i].refill_per_s,
+						THR_ON_ERROR_LOCAL, &quota, &why),
+				 -ERANGE);
+		assert_non_null(strstr(why, cases[i].why));
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_empty_section_serves_this_machine),
 	cmocka_unit_test(a_file_without_the_section_serves_none),
@@ -179,6 +206,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_proxy_may_have_the_port_beside_a_unix_socket),
 	cmocka_unit_test(a_limit_of_requests_holds_for_this_machine_too),
 	cmocka_unit_test(what_is_a_default_makes_a_quota),
+	cmocka_unit_test(what_is_no_default_makes_no_quota),
 
 	REFUSES("a_listen_without_a_port", "api: {listen: 127.0.0.1}\n",
 		"1:15: api: listen is '127.0.0.1': write ADDRESS:PORT, such as 127.0.0.1:8081 or "

@@ -233,6 +233,17 @@ static void what_is_not_a_decimal_is_refused_and_changes_nothing(void **state)
 	}
 }
 
+static void a_refill_has_an_interval_in_64_bits(void **state)
+{
+	(void)state;
+	assert_int_equal(thr_refill_interval(1), 1000000000ULL << 20);
+	assert_int_equal(thr_refill_interval(0.5), 2000000000ULL << 20);
+	assert_int_equal(thr_refill_interval(3), ((1000000000ULL << 20) + 1) / 3);
+	assert_int_equal(thr_refill_interval(THR_REFILL_LEAST) / 1000000,
+			 (10000000000000ULL << 20) / 1000000);
+	assert_int_equal(thr_refill_interval(1e15), 1);
+}
+
 static void a_refill_fits_what_a_bucket_keeps(void **state)
 {
 	static const struct {
@@ -275,6 +286,7 @@ int main(int argc, char **argv)
 			a_bucket_keeps_what_comes_back_in_416_days_and_no_sooner_than_a_tick),
 		cmocka_unit_test(decimals_are_read_to_the_nearest_double),
 		cmocka_unit_test(what_is_not_a_decimal_is_refused_and_changes_nothing),
+		cmocka_unit_test(a_refill_has_an_interval_in_64_bits),
 		cmocka_unit_test(a_refill_fits_what_a_bucket_keeps),
 	};
 

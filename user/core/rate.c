@@ -169,12 +169,16 @@ int thr_rate_check(const struct thr_rate *rate)
 	return check_interval(thr_bucket_interval(rate->count, rate->per_s), rate->burst);
 }
 
-int thr_refill_check(double per_s, uint64_t burst)
+uint64_t thr_refill_interval(double per_s)
 {
 	const double units_per_s = 1e9 * (1 << THR_INTERVAL_SHIFT);
-	double interval = units_per_s / per_s;
 
+	return (uint64_t)(units_per_s / per_s + 0.5);
+}
+
+int thr_refill_check(double per_s, uint64_t burst)
+{
 	if (!(per_s >= THR_REFILL_LEAST) || !burst)
 		return -EINVAL;
-	return check_interval((uint64_t)(interval + 0.5), burst);
+	return check_interval(thr_refill_interval(per_s), burst);
 }

@@ -57,4 +57,8 @@ int thr_rate_check(const struct thr_rate *rate);
 #define THR_REFILL_LEAST 0.0001
 int thr_refill_check(double per_s, uint64_t burst);
 
+/* The time of one token in units of thr_bucket.h, rounded to nearest; `per_s` is at least
+ * THR_REFILL_LEAST. */
+uint64_t thr_refill_interval(double per_s);
+
 #endif

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/rate.h"
 #include "thr_bucket.h"
 
 #define FREE 0
@@ -51,29 +52,32 @@ struct thr_quotas {
 int thr_quota_make(uint64_t capacity, double refill_per_s, enum thr_on_error on_error,
 		   struct thr_quota *ret_quota, const char **ret_why)
 {
-	const double units_per_s = 1e9 * (1 << THR_INTERVAL_SHIFT);
 	struct thr_quota quota = {
 		.capacity = capacity,
 		.refill_per_s = refill_per_s,
 		.on_error = on_error,
 	};
-	double interval = units_per_s / refill_per_s;
 
 	if (!capacity || capacity > THR_COUNT_MAX) {
 		*ret_why = "write a capacity of 1 to 2^40";
 		return -ERANGE;
 	}
-	if (!(refill_per_s > 0) || !(interval >= 1)) {
-		*ret_why = "write a refill_per_second over 0 and below 1e15";
+	switch (thr_refill_check(refill_per_s, capacity)) {
+	case 0:
+		break;
+	case -EINVAL:
+		*ret_why = "write a refill_per_second over 0, of at least 0.0001";
 		return -ERANGE;
-	}
-	if (interval * (double)capacity > (double)THR_WINDOW_MAX * (1 << THR_INTERVAL_TO_TICK) ||
-	    !thr_bucket_fits((uint64_t)(interval + 0.5), capacity)) {
+	case -EDOM:
+		*ret_why = "write a refill_per_second below 1e15, by which the capacity takes at "
+			   "least 1/16 ns to come back";
+		return -ERANGE;
+	default:
 		*ret_why = "write a refill_per_second by which the capacity comes back within 416 "
-			   "days and takes at least 1/16 ns";
+			   "days";
 		return -ERANGE;
 	}
-	quota.limit.interval = (uint64_t)(interval + 0.5);
+	quota.limit.interval = thr_refill_interval(refill_per_s);
 	quota.limit.burst = capacity;
 	quota.limit.window = thr_bucket_ticks(quota.limit.interval, capacity);
 	quota.limit.window_ns = (quota.limit.window + (1 << THR_TICK_SHIFT) - 1) >> THR_TICK_SHIFT;

@@ -34,9 +34,8 @@ struct thr_quota {
 
 /*
  * Fill all but the version. Returns 0, or -ERANGE with *ret_quota unchanged and
- * *ret_why, a static phrase, saying what would be right: the capacity is 1 to 2^40,
- * the refill over 0, and a whole capacity comes back within 416 days and takes at least
- * a tick of thr_bucket.h.
+ * *ret_why, a static phrase, saying what would be right: the capacity is 1 to 2^40, and
+ * the two pass thr_refill_check().
  */
 int thr_quota_make(uint64_t capacity, double refill_per_s, enum thr_on_error on_error,
 		   struct thr_quota *ret_quota, const char **ret_why);
