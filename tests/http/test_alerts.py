@@ -11,6 +11,8 @@ from support import cases, defer, expect, run_suite
 
 RULES = pathlib.Path(__file__).parents[2] / "configs" / "prometheus-rules.yml"
 LABELS = 'job="xdp-throttle",instance="a"'
+REQUESTS = f'http_requests_total{{{LABELS},route="/",status="%s",verdict="%s"}}'
+TAKINGS = f'store_takings_total{{{LABELS},verdict="%s",degraded="%s"}}'
 
 
 def firing(series, minute):
@@ -59,13 +61,13 @@ def test_nothing_fires_while_all_is_well():
         f"config_last_reload_successful{{{LABELS}}}": "1x30",
         f"store_breaker_state{{{LABELS}}}": "0x30",
         f"store_instances{{{LABELS}}}": "2x30",
-        f'store_takings_total{{{LABELS},verdict="allowed"}}': "0+600x30",
-        f"store_degraded_total{{{LABELS}}}": "0+1x30",
+        TAKINGS % ("allowed", "false"): "0+600x30",
+        TAKINGS % ("denied", "true"): "0+1x30",
         f'worker_restarts_total{{{LABELS},worker="0"}}': "0x10 1x20",
         f'memory_takings_total{{{LABELS},place="own"}}': "0+600x30",
         f'memory_takings_total{{{LABELS},place="none"}}': "0x30",
-        f'http_requests_total{{{LABELS},route="/",status="2xx",verdict="allowed"}}': "0+600x30",
-        f'http_requests_total{{{LABELS},route="/",status="4xx",verdict="limited"}}': "0+60x30",
+        REQUESTS % ("2xx", "allowed"): "0+600x30",
+        REQUESTS % ("4xx", "limited"): "0+60x30",
         f"http_upstream_errors_total{{{LABELS}}}": "0+6x30",
         f'http_target_up{{{LABELS},target="10.0.0.1:80"}}': "1x30",
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
@@ -75,7 +77,6 @@ def test_nothing_fires_while_all_is_well():
     expect("alerts", firing(series, 25), [])
 
 
-REQUESTS = f'http_requests_total{{{LABELS},route="/",status="%s",verdict="%s"}}'
 TROUBLES = {
     "Down": {f"up{{{LABELS}}}": "1x5 0x30"},
     "ReloadFailed": {f"config_last_reload_successful{{{LABELS}}}": "1x5 0x30"},
@@ -85,9 +86,9 @@ TROUBLES = {
     },
     "BreakerOpen": {f"store_breaker_state{{{LABELS}}}": "0x5 2x30"},
     "Degraded": {
-        f"store_degraded_total{{{LABELS}}}": "0+6x30",
-        f'store_takings_total{{{LABELS},verdict="allowed"}}': "0+60x30",
-        f'store_takings_total{{{LABELS},verdict="denied"}}': "0+60x30",
+        TAKINGS % ("allowed", "false"): "0+60x30",
+        TAKINGS % ("allowed", "true"): "0+3x30",
+        TAKINGS % ("denied", "true"): "0+3x30",
     },
     "InstancesMissing": {f"store_instances{{{LABELS}}}": "3x5 2x30"},
     "MemoryTableRefusing": {
