@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The texts; see scripts.h. Redis 5 or later runs them. */
+#include "store/scripts.h"
+
+#include <string.h>
+
+const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
+	[THR_SYNC_META] = "{sync}:meta",
+	[THR_SYNC_QUOTAS] = "{sync}:quotas",
+	[THR_SYNC_LOG] = "{sync}:log",
+	[THR_SYNC_REMOVED] = "{sync}:removed",
+	[THR_SYNC_INSTANCES] = "{sync}:instances",
+};
+
+/*
+ * Time and debt of a bucket. A value that is no TAT is that of a full bucket, and is
+ * written over. A bucket in debt expires a millisecond after it is full: Redis counts from
+ * a clock that it cut to milliseconds.
+ */
+#define BUCKET                                                                                     \
+	"local S = 16000000000\n"                                                                  \
+	"local now = redis.call('TIME')\n"                                                         \
+	"local ns, nt = tonumber(now[1]), now[2] * 16000\n"                                        \
+	"local ds, dt = 0, 0\n"                                                                    \
+	"local s, t = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+)$')\n"           \
+	"if s then\n"                                                                              \
+	"  ds, dt = s - ns, t - nt\n"                                                              \
+	"  if dt < 0 then ds, dt = ds - 1, dt + S end\n"                                           \
+	"  if ds < 0 then ds, dt = 0, 0 end\n"                                                     \
+	"end\n"                                                                                    \
+	"local function keep()\n"                                                                  \
+	"  local s, t = ns + ds, nt + dt\n"                                                        \
+	"  if t >= S then s, t = s + 1, t - S end\n"                                               \
+	"  redis.call('SET', KEYS[1], string.format('%.0f:%.0f', s, t),\n"                         \
+	"    'PX', string.format('%.0f', ds * 1000 + math.ceil(dt / 16000000) + 1))\n"             \
+	"end\n"
+
+/*
+ * thr_bucket_judge() on pairs, for runs of equal takings. Of a run, as many conform as the
+ * largest multiple that stays in the window; found by halving, for a quotient may be beyond
+ * the exact range. What is leased ahead is at most half of what is left, and nothing where a
+ * taking was refused: it would wait for tokens that others hold.
+ */
+static const char take[] =
+	BUCKET "local ws, wt = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
+	       "local bs, bt, changed, refused = ds, dt, false, false\n"
+	       "local function within(s, t, es, et) return s < es or s == es and t <= et end\n"
+	       "local es, et = ws, wt + 800000000\n"
+	       "if et >= S then es, et = es + 1, et - S end\n"
+	       "if not within(ds, dt, es, et) then ds, dt, changed = ws, wt, true end\n"
+	       "local function after(count, ss, st)\n"
+	       "  local t = dt + count * st\n"
+	       "  local carry = math.floor(t / S)\n"
+	       "  return ds + count * ss + carry, t - carry * S\n"
+	       "end\n"
+	       "for i = 5, #ARGV, 3 do\n"
+	       "  local ss, st = tonumber(ARGV[i]), tonumber(ARGV[i + 1])\n"
+	       "  local low, high = 0, tonumber(ARGV[i + 2]) + 1\n"
+	       "  local middle = high - 1\n"
+	       "  while high - low > 1 do\n"
+	       "    local s, t = after(middle, ss, st)\n"
+	       "    if within(s, t, ws, wt) then low = middle else high = middle end\n"
+	       "    middle = math.floor((low + high) / 2)\n"
+	       "  end\n"
+	       "  if low < tonumber(ARGV[i + 2]) then refused = true end\n"
+	       "  if low > 0 then\n"
+	       "    ds, dt = after(low, ss, st)\n"
+	       "    changed = true\n"
+	       "  end\n"
+	       "end\n"
+	       "local as, at = tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+	       "if (as > 0 or at > 0) and not refused and within(ds, dt, ws, wt) then\n"
+	       "  local ls, lt = ws - ds, wt - dt\n"
+	       "  if lt < 0 then ls, lt = ls - 1, lt + S end\n"
+	       "  ls, lt = math.floor(ls / 2), math.floor((ls % 2 * S + lt) / 2)\n"
+	       "  if within(ls, lt, as, at) then as, at = ls, lt end\n"
+	       "  ds, dt = after(1, as, at)\n"
+	       "  changed = true\n"
+	       "end\n"
+	       "if changed then keep() end\n"
+	       "return {bs, bt, ns, nt}\n";
+
+/* Time has paid for a part of what was leased; and more than the debt cannot be owed. */
+static const char give_back[] =
+	BUCKET "local rs, rt = ARGV[1] + ARGV[3] - ns, ARGV[2] + ARGV[4] - nt\n"
+	       "local carry = math.floor(rt / S)\n"
+	       "rs, rt = rs + carry, rt - carry * S\n"
+	       "if rs < 0 or rs == 0 and rt == 0 then return 0 end\n"
+	       "ds, dt = ds - rs, dt - rt\n"
+	       "if dt < 0 then ds, dt = ds - 1, dt + S end\n"
+	       "if ds < 0 or ds == 0 and dt == 0 then\n"
+	       "  redis.call('DEL', KEYS[1])\n"
+	       "else\n"
+	       "  keep()\n"
+	       "end\n"
+	       "return 1\n";
+
+/*
+ * What quotas are kept by. Every change has a number, the next version. An epoch is the
+ * time between two losses of memory: it ends when there is nothing, or when the version is
+ * lower than one that a caller saw in the same epoch (a failover to a replica that had not
+ * got all, a restart from an old dump). Callers that see a new epoch put back what they know.
+ * No version is given twice, whatever Redis forgot.
+ */
+#define SYNC                                                                                       \
+	"local meta, quotas, log, removed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"                  \
+	"local seen = tonumber(ARGV[2])\n"                                                         \
+	"local epoch = redis.call('HGET', meta, 'epoch')\n"                                        \
+	"local version = tonumber(redis.call('HGET', meta, 'version') or 0)\n"                     \
+	"if not epoch or epoch == ARGV[1] and version < seen then\n"                               \
+	"  epoch = ARGV[3]\n"                                                                      \
+	"  redis.call('HSET', meta, 'epoch', epoch)\n"                                             \
+	"end\n"                                                                                    \
+	"local function reach(number)\n"                                                           \
+	"  if version >= number then return end\n"                                                 \
+	"  version = number\n"                                                                     \
+	"  redis.call('HSET', meta, 'version', string.format('%.0f', version))\n"                  \
+	"end\n"                                                                                    \
+	"reach(seen)\n"                                                                            \
+	"local function note(key)\n"                                                               \
+	"  reach(version + 1)\n"                                                                   \
+	"  redis.call('ZADD', log, string.format('%.0f', version), key)\n"                         \
+	"end\n"
+
+/* An instance is alive for 3 s after its last sign of life. */
+static const char sync[] =
+	SYNC "local now = redis.call('TIME')\n"
+	     "local ms = now[1] * 1000 + math.floor(now[2] / 1000)\n"
+	     "local instances = KEYS[5]\n"
+	     "redis.call('ZADD', instances, string.format('%.0f', ms), ARGV[4])\n"
+	     "redis.call('ZREMRANGEBYSCORE', instances, '-inf',\n"
+	     "  string.format('%.0f', ms - 3000))\n"
+	     "redis.call('PEXPIRE', instances, 10000)\n"
+	     "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
+	     "local reply = {epoch, version, redis.call('ZCARD', instances), floor}\n"
+	     "if epoch ~= ARGV[1] then return reply end\n"
+	     "local changes = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[6], '+inf',\n"
+	     "  'WITHSCORES', 'LIMIT', 0, ARGV[5])\n"
+	     "for i = 1, #changes, 2 do\n"
+	     "  reply[#reply + 1] = tonumber(changes[i + 1])\n"
+	     "  reply[#reply + 1] = changes[i]\n"
+	     "  reply[#reply + 1] = redis.call('HGET', quotas, changes[i]) or ''\n"
+	     "end\n"
+	     "return reply\n";
+
+/* Conditions as thr_condition_holds() has them. Of keys without a quota the log keeps the
+ * last 1000; who has not seen up to `floor` may have missed one, and reads all anew. */
+static const char change[] =
+	SYNC "local kind, key = ARGV[4], ARGV[5]\n"
+	     "local text = redis.call('HGET', quotas, key)\n"
+	     "if kind == 'get' then return text and {'done', text} or {'absent', ''} end\n"
+	     "local own, matches = text and string.match(text, '^%d+'), false\n"
+	     "if own then\n"
+	     "  matches = ARGV[9] == '1'\n"
+	     "  for i = 10, #ARGV do matches = matches or ARGV[i] == own end\n"
+	     "end\n"
+	     "if ARGV[8] == '1' and not matches or ARGV[8] == '2' and matches then\n"
+	     "  return {'conflict', 0}\n"
+	     "end\n"
+	     "if kind == 'delete' then\n"
+	     "  if not text then return {'absent', 0} end\n"
+	     "  redis.call('HDEL', quotas, key)\n"
+	     "  note(key)\n"
+	     "  redis.call('ZADD', removed, string.format('%.0f', version), key)\n"
+	     "  if redis.call('ZCARD', removed) > 1000 then\n"
+	     "    local oldest = redis.call('ZPOPMIN', removed)\n"
+	     "    redis.call('ZREM', log, oldest[1])\n"
+	     "    redis.call('HSET', meta, 'floor', oldest[2])\n"
+	     "  end\n"
+	     "  return {'done', version}\n"
+	     "end\n"
+	     "if not text and redis.call('HLEN', quotas) >= tonumber(ARGV[7]) then\n"
+	     "  return {'full', 0}\n"
+	     "end\n"
+	     "note(key)\n"
+	     "redis.call('HSET', quotas, key, string.format('%.0f ', version) .. ARGV[6])\n"
+	     "redis.call('ZREM', removed, key)\n"
+	     "return {text and 'done' or 'created', version}\n";
+
+/* Put back what is not there, or there in an older version; not what was removed since. */
+static const char restore[] = SYNC "for i = 4, #ARGV, 3 do\n"
+				   "  local key, own = ARGV[i], tonumber(ARGV[i + 1])\n"
+				   "  local text = redis.call('HGET', quotas, key)\n"
+				   "  local there = tonumber(text and string.match(text, '^%d+')\n"
+				   "    or redis.call('ZSCORE', removed, key) or 0)\n"
+				   "  if there < own then\n"
+				   "    reach(own)\n"
+				   "    note(key)\n"
+				   "    redis.call('HSET', quotas, key, ARGV[i + 2])\n"
+				   "    redis.call('ZREM', removed, key)\n"
+				   "  end\n"
+				   "end\n"
+				   "return {epoch}\n";
+
+void thr_scripts_fill(struct thr_redis_script scripts[static THR_SCRIPTS])
+{
+	static const char *const texts[THR_SCRIPTS] = {
+		[THR_SCRIPT_TAKE] = take,	[THR_SCRIPT_GIVE_BACK] = give_back,
+		[THR_SCRIPT_SYNC] = sync,	[THR_SCRIPT_CHANGE] = change,
+		[THR_SCRIPT_RESTORE] = restore,
+	};
+
+	for (size_t i = 0; i < THR_SCRIPTS; i++)
+		scripts[i] = (struct thr_redis_script){texts[i], strlen(texts[i]), ""};
+}
