@@ -6,7 +6,9 @@
  *   proxy, api -> store -> memory        of this machine: an answer at once
  *                       -> shared.h      Redis: an answer at once where one is known (denied
  *                            |           until, leased, the breaker open), else when it comes
- *                       redis.h
+ *   api -> quotas       -> sync.h        Redis: a replica, which follows what is set there
+ *                            |
+ *                          redis.h       the client; remote.h has all three
  *
  * A worker has one, on its loop; nothing here blocks. While Redis cannot be asked, what a
  * limit's on_error says decides, and the answer says that it is degraded.
@@ -33,16 +35,17 @@ enum thr_breaker { THR_BREAKER_CLOSED, THR_BREAKER_HALF_OPEN, THR_BREAKER_OPEN }
 /* Counters of a worker, in shared memory: written by it alone, read by all. */
 struct thr_store_counts {
 	uint64_t allowed, denied; /* takings, by what was answered; peeks are not counted */
-	uint64_t degraded;	  /* of them, those that Redis was not asked for */
-	uint64_t known;		  /* of them, denied or leased without a call */
-	uint64_t calls;		  /* of the bucket script, each for one or more takings */
-	uint64_t commands;	  /* sent to Redis, all of them */
-	uint64_t call_errors;	  /* error replies, lost connections */
+	/* of them, those that Redis could not be asked for */
+	uint64_t degraded_allowed, degraded_denied;
+	uint64_t known;	      /* of them, denied or leased without a call */
+	uint64_t calls;	      /* of the bucket script, each for one or more takings */
+	uint64_t commands;    /* sent to Redis, all of them */
+	uint64_t call_errors; /* error replies, lost connections, of all commands */
 	uint64_t call_timeouts;
 	uint64_t opened;	   /* how often a breaker opened */
 	uint64_t breaker;	   /* now: enum thr_breaker, of the worst node */
 	uint64_t instances;	   /* that share the limits, this one included; 0: no Redis */
-	uint64_t quotas;	   /* that this worker knows of */
+	uint64_t quotas;	   /* that this worker knows of, in Redis */
 	struct thr_histogram call; /* from sending to the reply */
 } __attribute__((aligned(128)));
 
@@ -69,7 +72,9 @@ struct thr_store_settings {
 };
 
 int thr_store_new(const struct thr_store_parts *parts, struct thr_store **ret_store);
-void thr_store_free(struct thr_store *store); /* NULL-safe; what waits is never called */
+
+/* What waits is never called, and the loop does not turn any more. NULL-safe. */
+void thr_store_free(struct thr_store *store);
 
 /* Copies the settings. Takings that wait end by what they began with. Returns 0, or a
  * negative errno with `error` set and nothing changed. */
@@ -100,9 +105,10 @@ struct thr_ask {
 	void (*done)(struct thr_ask *ask);
 
 	/* the store's own */
-	struct thr_link item;
-	void *flight; /* NULL: it does not wait */
+	struct thr_link item, due;
+	void *flight; /* NULL: it does not wait; the caller's to set, the store's to change */
 	uint64_t asked_ns;
+	uint32_t run;
 };
 
 /* Ask. Returns true when it is answered; false when `done` will be called, in another
@@ -172,7 +178,8 @@ void thr_store_changed(struct thr_store *store, uint64_t number, enum thr_change
 bool thr_store_is_ready(const struct thr_store *store);
 bool thr_store_is_degraded(const struct thr_store *store);
 
-/* The families of the store: counts of `workers` workers. */
+/* The families of the store: counts of `workers` workers, of the first of which `counts`
+ * is. With `shared`, those of Redis too. */
 void thr_store_write_metrics(const struct thr_store_counts *counts, unsigned int workers,
 			     const struct thr_memory *buckets, bool shared,
 			     struct thr_metrics *metrics);
