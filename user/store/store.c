@@ -7,14 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
+#include "store/remote.h"
+
 /* Keys of one limit that share a bucket when the table is full: one of so many. */
 #define GROUPS (1U << 16)
 #define GROUPS2 (1U << 8)
 
+/* A limit that denies without Redis counts as asked for lately for so long. */
+#define DENIES_NS (60 * THR_NS_PER_S)
+
 struct thr_store {
 	struct thr_store_parts parts;
 	struct thr_quota fallback;
-	struct thr_link changes; /* that are being kept */
+	struct thr_remote *remote; /* NULL: memory */
+	struct thr_link retired;   /* those before, for which somebody waits */
+	struct thr_link changes;   /* that are being kept */
 	uint64_t change_number;
 	struct thr_hash default_hash;
 	struct thr_hash_key check_scope; /* of the buckets of keys */
@@ -29,6 +37,7 @@ int thr_store_new(const struct thr_store_parts *parts, struct thr_store **ret_st
 		return -ENOMEM;
 	store->parts = *parts;
 	thr_link_init(&store->changes);
+	thr_link_init(&store->retired);
 	scope = thr_hash(thr_memory_hash_key(parts->buckets), "check", 5);
 	store->check_scope = (struct thr_hash_key){{scope.word[0], scope.word[1]}};
 	store->default_hash = thr_store_key_hash(store, THR_SLICE(THR_QUOTA_DEFAULT));
@@ -38,21 +47,42 @@ int thr_store_new(const struct thr_store_parts *parts, struct thr_store **ret_st
 
 void thr_store_free(struct thr_store *store)
 {
+	if (!store)
+		return;
+	thr_remote_free_retired(&store->retired);
+	thr_remote_free(store->remote);
 	free(store);
 }
 
 int thr_store_configure(struct thr_store *store, const struct thr_store_settings *settings,
 			struct thr_error *error)
 {
-	(void)error;
+	const struct thr_redis_settings *redis = settings->redis;
+	struct thr_remote *remote = NULL;
+	int r;
+
+	if (redis && store->remote && thr_remote_has(store->remote, redis)) {
+		store->fallback = settings->fallback;
+		return 0;
+	}
+	if (redis) {
+		r = thr_remote_new(&store->parts, redis, store->remote, &remote, error);
+		if (r < 0)
+			return r;
+	}
+	if (store->remote)
+		thr_remote_retire(store->remote, &store->retired);
+	store->remote = remote;
 	store->fallback = settings->fallback;
+	store->parts.counts->breaker = THR_BREAKER_CLOSED;
+	store->parts.counts->instances = 0;
+	store->parts.counts->quotas = 0;
 	return 0;
 }
 
 bool thr_store_is_shared(const struct thr_store *store)
 {
-	(void)store;
-	return false;
+	return store->remote;
 }
 
 const struct thr_hash_key *thr_store_hash_key(const struct thr_store *store)
@@ -64,6 +94,8 @@ const struct thr_hash_key *thr_store_hash_key(const struct thr_store *store)
 
 bool thr_store_ask(struct thr_store *store, struct thr_ask *ask)
 {
+	if (store->remote)
+		return thr_shared_ask(thr_remote_shared(store->remote), ask);
 	thr_memory_take(store->parts.buckets, &ask->key, &ask->limit, ask->cost,
 			thr_loop_now_ns(store->parts.loop), &ask->standing);
 	ask->degraded = false;
@@ -77,7 +109,8 @@ bool thr_store_ask(struct thr_store *store, struct thr_ask *ask)
 void thr_store_cancel(struct thr_store *store, struct thr_ask *ask)
 {
 	(void)store;
-	(void)ask;
+	if (ask->flight)
+		thr_shared_cancel(ask);
 }
 
 /* --- quotas --- */
@@ -99,19 +132,28 @@ void thr_store_check_key(const struct thr_store *store, const struct thr_hash *h
 	ret_key->group[1] = thr_hash(&store->check_scope, group, sizeof(group));
 }
 
+/* Those in force. */
+static const struct thr_quotas *quotas_of(const struct thr_store *store)
+{
+	return store->remote ? thr_remote_quotas(store->remote) : store->parts.quotas;
+}
+
 bool thr_store_quota(const struct thr_store *store, const struct thr_hash *hash,
 		     struct thr_slice key, struct thr_quota *ret_quota)
 {
-	if (thr_quotas_find(store->parts.quotas, hash, key, ret_quota))
+	const struct thr_quotas *quotas = quotas_of(store);
+
+	if (thr_quotas_find(quotas, hash, key, ret_quota))
 		return true;
-	if (!thr_quotas_find(store->parts.quotas, &store->default_hash,
-			     THR_SLICE(THR_QUOTA_DEFAULT), ret_quota))
+	if (!thr_quotas_find(quotas, &store->default_hash, THR_SLICE(THR_QUOTA_DEFAULT), ret_quota))
 		*ret_quota = store->fallback;
 	return false;
 }
 
 bool thr_store_change(struct thr_store *store, struct thr_change *change)
 {
+	if (store->remote)
+		return thr_sync_change(thr_remote_sync(store->remote), change);
 	if (change->kind == THR_QUOTA_GET) {
 		bool found = thr_quotas_find(store->parts.quotas, &change->hash, change->key,
 					     &change->quota);
@@ -128,9 +170,10 @@ bool thr_store_change(struct thr_store *store, struct thr_change *change)
 
 void thr_store_forget(struct thr_store *store, struct thr_change *change)
 {
-	(void)store;
-	if (change->owner)
+	if (change->owner == store)
 		thr_link_remove(&change->item);
+	else if (change->owner)
+		thr_sync_forget(change);
 	change->owner = NULL;
 }
 
@@ -155,25 +198,17 @@ void thr_store_changed(struct thr_store *store, uint64_t number, enum thr_change
 
 /* --- how it is --- */
 
-bool thr_store_is_ready(const struct thr_store *store)
-{
-	(void)store;
-	return true;
-}
-
 bool thr_store_is_degraded(const struct thr_store *store)
 {
-	(void)store;
-	return false;
+	return store->remote && thr_remote_breaker(store->remote) != THR_BREAKER_CLOSED;
 }
 
-void thr_store_write_metrics(const struct thr_store_counts *counts, unsigned int workers,
-			     const struct thr_memory *buckets, bool shared,
-			     struct thr_metrics *metrics)
+bool thr_store_is_ready(const struct thr_store *store)
 {
-	(void)counts;
-	(void)workers;
-	(void)buckets;
-	(void)shared;
-	(void)metrics;
+	uint64_t denies_ns;
+
+	if (!thr_store_is_degraded(store))
+		return true;
+	denies_ns = thr_shared_denies_ns(thr_remote_shared(store->remote));
+	return !denies_ns || thr_loop_now_ns(store->parts.loop) - denies_ns > DENIES_NS;
 }
