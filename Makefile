@@ -98,11 +98,11 @@ $B/tests/bpf/test_%: $B/tests/bpf/test_%.o $(USER_OBJ) $(SUPPORT_OBJ)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
 
 # Fuzzers are one clang command each: every source of theirs is instrumented.
-$B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% user/http/% user/proxy/proxy_protocol.c,$(USER_SRC)) $B/.flags
+$B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% user/http/% user/proxy/proxy_protocol.c user/api/check_json.c user/api/key.c,$(USER_SRC)) $B/.flags
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)$(CLANG) -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -Itests -Ibpf -isystem /usr/share/include \
 		-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		$(filter %.c %.o,$^) -lyaml -lcares -o $@
+		$(filter %.c %.o,$^) -lyaml -lcares -ljansson -o $@
 
 # Those of HTTP compare with llhttp, which is Debian's and not held to our warnings.
 LLHTTP_OBJ := $(patsubst %,$B/tests/fuzz/llhttp/%.o,api http llhttp)
