@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -212,12 +213,15 @@ bool thr_endpoint_is(const struct thr_endpoint *a, const struct thr_endpoint *b)
 
 /* --- what workers did --- */
 
+/* A Unix socket that was shut down still says that it listens. */
 static bool is_listening(int fd)
 {
+	struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
 	socklen_t length = sizeof(int);
 	int listens = 0;
 
-	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens;
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) && listens &&
+	       poll(&poll_fd, 1, 0) == 0;
 }
 
 int thr_listener_mend(const struct thr_endpoint *endpoint, int *fd, struct thr_error *error)
