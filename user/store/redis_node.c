@@ -449,7 +449,7 @@ static void on_timer(struct thr_timer *timer)
 	} else {
 		count(node->shared->counts.timeouts);
 		open_breaker(node,
-			     node->stage == NODE_OPENING ? "it cannot be reached in time"
+			     node->stage == NODE_OPENING ? "no connection to it in time"
 							 : "it does not greet in time",
 			     late_why);
 	}
