@@ -102,7 +102,10 @@ $B/tests/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(filter user/core/% user/config/% use
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)$(CLANG) -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -Itests -Ibpf -isystem /usr/share/include \
 		-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		$(filter %.c %.o,$^) -lyaml -lcares -ljansson -o $@
+		$(filter %.c %.o,$^) -lyaml -lcares -ljansson -lhiredis -lssl -lcrypto -o $@
+
+# That of Redis' replies has a link of its own, without a socket.
+$B/tests/fuzz/fuzz_resp: $(filter-out user/store/redis_link.c,$(filter user/store/redis%,$(USER_SRC)))
 
 # Those of HTTP compare with llhttp, which is Debian's and not held to our warnings.
 LLHTTP_OBJ := $(patsubst %,$B/tests/fuzz/llhttp/%.o,api http llhttp)
