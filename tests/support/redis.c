@@ -221,9 +221,17 @@ void server_do(const struct redis_server *server, const char *command)
 
 void server_expect(const struct redis_server *server, const char *command, const char *text)
 {
+	char said[256];
+
+	server_text(server, command, said, sizeof(said));
+	assert_string_equal(said, text);
+}
+
+void server_text(const struct redis_server *server, const char *command, char *text, size_t size)
+{
 	redisReply *reply = ask(server, command);
 
 	assert_non_null(reply->str);
-	assert_string_equal(reply->str, text);
+	snprintf(text, size, "%s", reply->str);
 	freeReplyObject(reply);
 }

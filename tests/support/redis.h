@@ -69,6 +69,9 @@ void server_do(const struct redis_server *server, const char *command);
 /* The same; the reply must be this text. */
 void server_expect(const struct redis_server *server, const char *command, const char *text);
 
+/* The same; the reply's text, cut at the size. */
+void server_text(const struct redis_server *server, const char *command, char *text, size_t size);
+
 /* A port of 127.0.0.1 that nobody listens on. */
 uint16_t free_port(void);
 

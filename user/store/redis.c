@@ -241,6 +241,13 @@ static void move(struct thr_redis *redis, struct thr_redis_node *from, struct th
 	send_again(redis->nodes[to], call);
 }
 
+/* And may be, elsewhere or in other words. */
+static bool was_not_executed(struct thr_slice error)
+{
+	return thr_redis_error_is(error, "NOSCRIPT") || thr_redis_error_is(error, "MOVED") ||
+	       thr_redis_error_is(error, "ASK");
+}
+
 static void on_answered(void *context, struct thr_redis_node *node, struct thr_redis_call *call,
 			const redisReply *reply)
 {
@@ -250,12 +257,9 @@ static void on_answered(void *context, struct thr_redis_node *node, struct thr_r
 	if (reply->type == REDIS_REPLY_ERROR)
 		error = (struct thr_slice){reply->str, reply->len};
 	call->is_asking = call->is_asking && thr_redis_error_is(error, "NOSCRIPT");
-	if (!error.length) {
-		finish(call, reply, NULL);
-	} else if (thr_redis_error_is(error, "TRYAGAIN")) {
+	if (thr_redis_error_is(error, "TRYAGAIN")) {
 		finish(call, NULL, "the Redis cluster is moving the keys");
-	} else if (!thr_redis_error_is(error, "NOSCRIPT") && !thr_redis_error_is(error, "MOVED") &&
-		   !thr_redis_error_is(error, "ASK")) {
+	} else if (!was_not_executed(error)) {
 		finish(call, reply, NULL);
 	} else if (++call->moves > MOVES_MAX) {
 		finish(call, NULL, "the Redis cluster sends the call around");
