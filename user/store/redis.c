@@ -3,13 +3,6 @@
  * The client: the command of a call, the node that it goes to, and what becomes of a reply
  * that sends it elsewhere; see redis.h.
  *
- * There is one node, the one of the settings, until a MOVED shows that it is of a cluster.
- * From then on `owner` says for each slot which node has it, by what MOVED says at once
- * and by CLUSTER SLOTS a little later. The list is asked for again, at most once a second,
- * when a MOVED shows that it is old and while a node does not answer: its slots may have
- * gone to a replica. Nodes that no slot needs are given up; the first one stays, for it is
- * what the user named and the way back when all others are gone.
- *
  * NOSCRIPT, MOVED and ASK say that a call was not executed: it is sent again, MOVES_MAX
  * times at most. Nothing else is.
  */
@@ -21,16 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/redis_cluster.h"
 #include "store/redis_command.h"
 #include "store/redis_node.h"
 #include "store/redis_slots.h"
 #include "store/redis_tls.h"
 
 #define MOVES_MAX 5
-#define NODES_MAX 256
-#define NOBODY UINT16_MAX /* has the slot */
-#define REFRESH_MS 1000
-#define PROBE_TRIES 4096 /* numbers until one falls into a slot of the node */
 
 struct thr_redis {
 	struct thr_redis_shared shared;
@@ -38,167 +28,10 @@ struct thr_redis {
 	struct thr_redis_events events;
 	struct thr_deferred deferred;
 
-	struct thr_redis_node *nodes[NODES_MAX]; /* [0]: that of the settings */
-	size_t node_count;
-	uint16_t *owner; /* of each slot, an index of nodes or NOBODY; NULL: no cluster */
-	bool wants_slots;
-	uint64_t asked_slots_ms; /* when; 0: never */
+	struct thr_redis_cluster cluster;
 
 	struct thr_redis_desk desk;
 };
-
-/* --- nodes --- */
-
-static struct thr_redis_node *node_of(const struct thr_redis *redis, struct thr_slice key)
-{
-	uint16_t owner;
-
-	if (!redis->owner)
-		return redis->nodes[0];
-	owner = redis->owner[thr_redis_slot(key)];
-	return redis->nodes[owner == NOBODY ? 0 : owner];
-}
-
-static size_t index_of(const struct thr_redis *redis, const struct thr_redis_node *node)
-{
-	size_t i = 0;
-
-	while (i < redis->node_count && redis->nodes[i] != node)
-		i++;
-	return i;
-}
-
-static bool is_at(const struct thr_redis_node *node, struct thr_slice host, uint16_t port)
-{
-	return node->host && node->port == port && thr_slice_is_word(host, node->host);
-}
-
-/* The node at an address, made when there is none. An empty host is that of `asked`.
- * Returns its index or a negative errno. */
-static int find_node(struct thr_redis *redis, const struct thr_redis_node *asked,
-		     const struct thr_redis_place *place)
-{
-	struct thr_slice host = place->host;
-	char *copy;
-	int r;
-
-	if (!host.length && !asked->host)
-		return (int)index_of(redis, asked);
-	if (!host.length)
-		host = (struct thr_slice){asked->host, strlen(asked->host)};
-	for (size_t i = 0; i < redis->node_count; i++)
-		if (is_at(redis->nodes[i], host, place->port))
-			return (int)i;
-	if (redis->node_count == NODES_MAX)
-		return -ENOBUFS;
-	copy = strndup(host.at, host.length);
-	if (!copy)
-		return -ENOMEM;
-	r = thr_redis_node_new(&redis->shared, copy, place->port, &redis->nodes[redis->node_count]);
-	free(copy);
-	return r < 0 ? r : (int)redis->node_count++;
-}
-
-/* --- who has which slot --- */
-
-static void set_owner(struct thr_redis *redis, const struct thr_redis_place *place, int node)
-{
-	if (!redis->owner) {
-		redis->owner = malloc(THR_REDIS_SLOTS * sizeof(*redis->owner));
-		if (!redis->owner)
-			return;
-		for (size_t slot = 0; slot < THR_REDIS_SLOTS; slot++)
-			redis->owner[slot] = NOBODY;
-	}
-	for (size_t slot = place->first_slot; slot <= place->last_slot; slot++)
-		redis->owner[slot] = (uint16_t)node;
-}
-
-static bool has_slot(const struct thr_redis *redis, size_t node)
-{
-	for (size_t slot = 0; redis->owner && slot < THR_REDIS_SLOTS; slot++)
-		if (redis->owner[slot] == node)
-			return true;
-	return false;
-}
-
-/* Give up nodes, from the last to the second, that no slot and no call needs. */
-static void drop_nodes(struct thr_redis *redis)
-{
-	for (size_t i = redis->node_count; i-- > 1;) {
-		struct thr_redis_node *node = redis->nodes[i];
-		size_t last = redis->node_count - 1;
-
-		if (has_slot(redis, i) || !thr_link_is_empty(&node->calls) ||
-		    !thr_link_is_empty(&node->failing))
-			continue;
-		thr_redis_node_free(node);
-		redis->nodes[i] = redis->nodes[last];
-		redis->node_count--;
-		for (size_t slot = 0; i != last && slot < THR_REDIS_SLOTS; slot++)
-			if (redis->owner[slot] == last)
-				redis->owner[slot] = (uint16_t)i;
-	}
-}
-
-/* Ask the node, or any that is ready, when it is time for it. */
-static void ask_slots(struct thr_redis *redis, struct thr_redis_node *node)
-{
-	uint64_t now_ms = thr_loop_now_ms(redis->shared.loop);
-
-	if (!redis->owner || !redis->wants_slots ||
-	    (redis->asked_slots_ms && now_ms - redis->asked_slots_ms < REFRESH_MS))
-		return;
-	for (size_t i = 0; i < redis->node_count && node->stage != NODE_READY; i++)
-		node = redis->nodes[i];
-	if (thr_redis_node_ask_slots(node) < 0)
-		return;
-	redis->wants_slots = false;
-	redis->asked_slots_ms = now_ms;
-}
-
-static void on_slots(void *context, struct thr_redis_node *node, const redisReply *reply)
-{
-	struct thr_redis *redis = context;
-	struct thr_redis_place place;
-	bool understood = false;
-
-	for (size_t i = 0; reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
-		int found;
-
-		if (!thr_redis_range_parse(reply->element[i], &place))
-			continue;
-		found = find_node(redis, node, &place);
-		if (found < 0)
-			continue;
-		set_owner(redis, &place, found);
-		understood = true;
-	}
-	if (understood)
-		drop_nodes(redis);
-	else
-		redis->wants_slots = true;
-}
-
-/* A key in a slot of the node, so that the write of its greeting is one that it serves. */
-static char *probe_key(void *context, const struct thr_redis_node *node)
-{
-	const struct thr_redis *redis = context;
-	const char *prefix = redis->settings.key_prefix ? redis->settings.key_prefix : "";
-	size_t index = index_of(redis, node);
-	char *key;
-
-	for (unsigned int number = 0; redis->owner && number < PROBE_TRIES; number++) {
-		int length = asprintf(&key, "%sprobe:{%u}", prefix, number);
-
-		if (length < 0)
-			return NULL;
-		if (redis->owner[thr_redis_slot((struct thr_slice){key, (size_t)length})] == index)
-			return key;
-		free(key);
-	}
-	return NULL;
-}
 
 /* --- calls --- */
 
@@ -227,18 +60,17 @@ static void move(struct thr_redis *redis, struct thr_redis_node *from, struct th
 	int to = -EINVAL;
 
 	if (thr_redis_place_parse(error, &place))
-		to = find_node(redis, from, &place);
+		to = thr_redis_cluster_find(&redis->cluster, from, &place);
 	if (to < 0) {
 		finish(call, NULL, "the Redis cluster names a server that cannot be asked");
 		return;
 	}
 	call->is_asking = is_ask;
 	if (!is_ask) {
-		set_owner(redis, &place, to);
-		redis->wants_slots = true;
-		ask_slots(redis, from);
+		thr_redis_cluster_set(&redis->cluster, &place, to);
+		thr_redis_cluster_ask(&redis->cluster, from, true);
 	}
-	send_again(redis->nodes[to], call);
+	send_again(redis->cluster.nodes[to], call);
 }
 
 /* And may be, elsewhere or in other words. */
@@ -272,12 +104,25 @@ static void on_answered(void *context, struct thr_redis_node *node, struct thr_r
 	}
 }
 
+static void on_slots(void *context, struct thr_redis_node *node, const redisReply *reply)
+{
+	struct thr_redis *redis = context;
+
+	thr_redis_cluster_learn(&redis->cluster, node, reply);
+}
+
+static char *probe_key(void *context, const struct thr_redis_node *node)
+{
+	const struct thr_redis *redis = context;
+
+	return thr_redis_cluster_key(&redis->cluster, node);
+}
+
 static void on_changed(void *context, struct thr_redis_node *node, bool bad, const char *text)
 {
 	struct thr_redis *redis = context;
 
-	redis->wants_slots |= bad;
-	ask_slots(redis, node);
+	thr_redis_cluster_ask(&redis->cluster, node, bad);
 	if (text && redis->events.changed)
 		redis->events.changed(redis->events.context, bad, text);
 }
@@ -287,7 +132,7 @@ int thr_redis_eval(struct thr_redis *redis, struct thr_redis_call *call,
 		   size_t key_count, const struct thr_slice *arguments, size_t argument_count)
 {
 	const struct thr_redis_words words = {keys, key_count, arguments, argument_count};
-	struct thr_redis_node *node = node_of(redis, keys[0]);
+	struct thr_redis_node *node = thr_redis_cluster_node(&redis->cluster, keys[0]);
 	int r;
 
 	if (node->breaker != THR_REDIS_CLOSED)
@@ -317,33 +162,30 @@ void thr_redis_forget(struct thr_redis *redis, struct thr_redis_call *call)
 
 bool thr_redis_is_available(const struct thr_redis *redis, struct thr_slice key)
 {
-	return node_of(redis, key)->breaker == THR_REDIS_CLOSED;
-}
-
-/* Those that calls go to: of a cluster, not the first one when it has no slot. */
-static bool is_needed(const struct thr_redis *redis, size_t node)
-{
-	return redis->owner ? has_slot(redis, node) : node == 0;
+	return thr_redis_cluster_node(&redis->cluster, key)->breaker == THR_REDIS_CLOSED;
 }
 
 unsigned int thr_redis_breaker(const struct thr_redis *redis)
 {
+	const struct thr_redis_cluster *cluster = &redis->cluster;
 	unsigned int worst = THR_REDIS_CLOSED;
 
-	for (size_t i = 0; i < redis->node_count; i++)
-		if (redis->nodes[i]->breaker > worst && is_needed(redis, i))
-			worst = redis->nodes[i]->breaker;
+	for (size_t i = 0; i < cluster->node_count; i++)
+		if (cluster->nodes[i]->breaker > worst && thr_redis_cluster_needs(cluster, i))
+			worst = cluster->nodes[i]->breaker;
 	return worst;
 }
 
 uint64_t thr_redis_retry_ms(const struct thr_redis *redis)
 {
+	const struct thr_redis_cluster *cluster = &redis->cluster;
 	uint64_t soonest = 0;
 
-	for (size_t i = 0; i < redis->node_count; i++) {
-		uint64_t retry_ms = thr_redis_node_retry_ms(redis->nodes[i]);
+	for (size_t i = 0; i < cluster->node_count; i++) {
+		uint64_t retry_ms = thr_redis_node_retry_ms(cluster->nodes[i]);
 
-		if (retry_ms && (!soonest || retry_ms < soonest) && is_needed(redis, i))
+		if (retry_ms && (!soonest || retry_ms < soonest) &&
+		    thr_redis_cluster_needs(cluster, i))
 			soonest = retry_ms;
 	}
 	return soonest;
@@ -408,7 +250,7 @@ static void release(struct thr_deferred *deferred)
 	SSL_CTX_free(redis->shared.tls);
 	free_settings(&redis->settings);
 	thr_redis_desk_clear(&redis->desk);
-	free(redis->owner);
+	free(redis->cluster.owner);
 	free(redis);
 }
 
@@ -426,8 +268,7 @@ static int set_up(struct thr_redis *redis, struct thr_redis_script *scripts,
 			return r;
 	}
 	if (!r)
-		r = thr_redis_node_new(&redis->shared, NULL, settings->port, &redis->nodes[0]);
-	redis->node_count = r ? 0 : 1;
+		r = thr_redis_cluster_begin(&redis->cluster, &redis->shared);
 	return r < 0 ? thr_fail(error, -r, "the Redis client: %s", strerror(-r)) : 0;
 }
 
@@ -474,8 +315,6 @@ void thr_redis_free(struct thr_redis *redis)
 {
 	if (!redis)
 		return;
-	for (size_t i = 0; i < redis->node_count; i++)
-		thr_redis_node_free(redis->nodes[i]);
-	redis->node_count = 0;
+	thr_redis_cluster_end(&redis->cluster);
 	thr_loop_defer(redis->shared.loop, &redis->deferred);
 }

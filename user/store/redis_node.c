@@ -311,7 +311,9 @@ static void ready(struct thr_redis_node *node)
 		else
 			node->unsent_bytes -= call->length;
 	}
-	if (!was_closed)
+	if (was_closed)
+		node->shared->changed(node->shared->context, node, false, NULL);
+	else
 		tell(node, false, "answers again");
 	call_back_failing(node);
 }
@@ -437,6 +439,12 @@ static void try_to_open(struct thr_redis_node *node)
 	if (thr_redis_pipe_new(on_answered, node, &node->pipe) < 0 ||
 	    thr_redis_link_open(&parts, &node->link) < 0)
 		thr_loop_arm(shared->loop, &node->timer, 1);
+}
+
+void thr_redis_node_wake(struct thr_redis_node *node)
+{
+	if (node->stage == NODE_NOWHERE && node->breaker == THR_REDIS_CLOSED)
+		try_to_open(node);
 }
 
 static void on_timer(struct thr_timer *timer)

@@ -54,7 +54,8 @@ struct thr_redis_shared {
 	/* Another key than the prefix's for the write that a greeting ends with: one that the
 	 * node itself has. NULL: any. To be freed by free(). */
 	char *(*probe_key)(void *context, const struct thr_redis_node *node);
-	/* The breaker has opened, closed, or a probe has failed (`text` is NULL). */
+	/* The breaker has opened or closed; without a text: a probe has failed, or the first
+	 * connection is ready. */
 	void (*changed)(void *context, struct thr_redis_node *node, bool bad, const char *text);
 	void *context;
 };
@@ -98,6 +99,9 @@ int thr_redis_node_send(struct thr_redis_node *node, struct thr_redis_call *call
 
 /* For a call that the node has. */
 void thr_redis_node_forget(struct thr_redis_node *node, struct thr_redis_call *call);
+
+/* Connect when that was never asked for. */
+void thr_redis_node_wake(struct thr_redis_node *node);
 
 /* Ask for CLUSTER SLOTS. Returns 0, -EALREADY, -ENOTCONN, -ENOBUFS or -ENOMEM. */
 int thr_redis_node_ask_slots(struct thr_redis_node *node);
