@@ -28,15 +28,19 @@ static rlim_t files_for(const struct thr_config *config, uint64_t connections)
 static void warn_of_limit(rlim_t files, const struct thr_config *config)
 {
 	uint64_t max_connections = config->server.max_connections;
-	char instead[64] = "";
+	char what[64] = "the API's connections", instead[64] = "";
 
+	if (config->route_count)
+		snprintf(what, sizeof(what), "server.max_connections of %llu%s",
+			 (unsigned long long)max_connections,
+			 config->api.present ? " with the API's" : "");
 	if (config->route_count && files >= files_for(config, 1))
 		snprintf(instead, sizeof(instead), " or set server.max_connections to %llu or less",
 			 (unsigned long long)(files - files_for(config, 0)) / 2);
 	thr_log(THR_LOG_WARNING,
-		"a process may open %llu files, and server.max_connections of %llu can take %llu: "
-		"beyond that connections wait; raise the limit (LimitNOFILE=, fs.nr_open)%s",
-		(unsigned long long)files, (unsigned long long)max_connections,
+		"a process may open %llu files, and %s can take %llu: beyond that connections "
+		"wait; raise the limit (LimitNOFILE=, fs.nr_open)%s",
+		(unsigned long long)files, what,
 		(unsigned long long)files_for(config, max_connections), instead);
 }
 
