@@ -140,6 +140,38 @@ static void what_is_not_a_message_is_refused(void **state)
 	close_pair(ends);
 }
 
+static void descriptors_that_are_not_those_it_says_are_refused(void **state)
+{
+	struct thr_message message = {.kind = THR_MESSAGE_CONFIG}, got;
+	uint32_t bits[] = {1, 2, 0};
+	int ends[2], fds[THR_MESSAGE_FDS], before;
+
+	(void)state;
+	open_pair(ends);
+	before = count_descriptors();
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
+		/* Two of them, and one, or none, is said to come. */
+		union {
+			struct cmsghdr align;
+			char bytes[CMSG_SPACE(2 * sizeof(int))];
+		} control = {.align = {.cmsg_len = CMSG_LEN(2 * sizeof(int)),
+				       .cmsg_level = SOL_SOCKET,
+				       .cmsg_type = SCM_RIGHTS}};
+		struct iovec bytes = {&message, sizeof(message)};
+		struct msghdr header = {.msg_iov = &bytes,
+					.msg_iovlen = 1,
+					.msg_control = &control,
+					.msg_controllen = sizeof(control)};
+
+		memcpy(CMSG_DATA(&control.align), ends, sizeof(ends));
+		message.fds = bits[i];
+		assert_int_equal(sendmsg(ends[0], &header, 0), sizeof(message));
+		assert_int_equal(thr_message_receive(ends[1], &got, fds), -EPROTO);
+	}
+	assert_int_equal(count_descriptors(), before);
+	close_pair(ends);
+}
+
 static void a_text_without_an_end_gets_one(void **state)
 {
 	struct thr_message sent = {.kind = THR_MESSAGE_CONFIGURED}, got;
@@ -195,6 +227,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(descriptors_that_nobody_asked_for_are_dropped),
 		cmocka_unit_test(descriptors_for_which_there_is_no_room_are_said_to_be_missing),
 		cmocka_unit_test(what_is_not_a_message_is_refused),
+		cmocka_unit_test(descriptors_that_are_not_those_it_says_are_refused),
 		cmocka_unit_test(a_text_without_an_end_gets_one),
 		cmocka_unit_test(the_end_of_the_channel_is_told),
 		cmocka_unit_test(a_sender_never_waits_for_one_who_does_not_read),

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -309,6 +310,71 @@ static void the_listener_of_a_dead_worker_is_as_it_was(void **state)
 	assert_true(listens);
 }
 
+/* The API on a Unix socket, which is one for all workers. */
+static struct sockaddr_un serve_api_on_a_socket(struct fixture *fixture)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct thr_config *config = fixture->generation->config;
+	struct thr_endpoint endpoint;
+	int fds[WORKERS];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/tmp/thr-slot-%d", getpid());
+	free(config->api.listen);
+	free(config->api.address);
+	config->api.address = NULL;
+	config->api.listen = strdup(address.sun_path);
+	config->api.present = true;
+	assert_true(thr_front_find(&fixture->master, config, THR_FRONT_API, &endpoint));
+	assert_int_equal(thr_listeners_open(&endpoint, false, fds, WORKERS, NULL), 0);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		fixture->slots[i].listener[THR_FRONT_API] = fds[i];
+	return address;
+}
+
+static bool is_answered(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool is = !connect(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	close(fd);
+	return is;
+}
+
+static void a_socket_that_a_worker_shut_down_is_new_for_all(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct sockaddr_un address = serve_api_on_a_socket(fixture);
+	struct thr_message message;
+
+	serve_old(fixture);
+	assert_int_equal(shutdown(fixture->slots[0].listener[THR_FRONT_API], SHUT_RDWR), 0);
+	assert_false(is_answered(&address));
+	thr_slot_died(&fixture->slots[0], 0);
+	assert_true(is_answered(&address));
+	/* The other worker has its own back, and that of the dead one of both fronts. */
+	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
+	assert_int_equal(message.front, THR_FRONT_API);
+	assert_int_equal(message.slot, 1);
+	for (unsigned int i = 0; i < THR_FRONTS; i++) {
+		assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
+		assert_int_equal(message.front, i);
+		assert_int_equal(message.slot, 0);
+	}
+	thr_fronts_close(&fixture->master);
+	assert_int_equal(access(address.sun_path, F_OK), -1);
+}
+
+static void a_change_that_makes_no_sense_ends_the_worker(void **state)
+{
+	const struct thr_message message = {.kind = THR_MESSAGE_CHANGE};
+	struct fixture *fixture = *state;
+
+	serve_old(fixture);
+	say(fixture, 1, &message);
+	assert_int_equal(thr_loop_turn(fixture->master.loop, 1000), 0);
+	wait_until_killed(fixture->pids[1]);
+}
+
 static void a_loop_that_stands_still_is_killed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -337,6 +403,8 @@ int main(int argc, char **argv)
 		TEST(a_listener_that_was_declined_is_lent_again),
 		TEST(the_last_words_of_a_dead_worker_change_nothing),
 		TEST(the_listener_of_a_dead_worker_is_as_it_was),
+		TEST(a_socket_that_a_worker_shut_down_is_new_for_all),
+		TEST(a_change_that_makes_no_sense_ends_the_worker),
 		TEST(a_loop_that_stands_still_is_killed),
 	};
 
