@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "store/scripts.h"
 #include "support/run.h"
 
 #define PATIENCE_NS (20 * NS_PER_S)
@@ -238,20 +239,46 @@ bool find_quota(const struct test_store *store, const char *key, struct thr_quot
 	return thr_store_quota(store->store, &hash, thr_text(key), ret_quota);
 }
 
-long long redis_number(const struct redis_server *server, const char *command)
+/* The reply, which is of `type`, and the connection. */
+static redisReply *redis_ask(const struct redis_server *server, const char *command, int type,
+			     redisContext **ret_context)
 {
 	redisContext *context = redisConnectUnix(server->socket);
-	long long number;
 	redisReply *reply;
 
 	assert_non_null(context);
 	assert_int_equal(context->err, 0);
 	reply = redisCommand(context, command);
 	assert_non_null(reply);
-	if (reply->type != REDIS_REPLY_INTEGER)
-		fail_msg("%s: %s", command, reply->str ? reply->str : "not a number");
-	number = reply->integer;
+	if (reply->type != type)
+		fail_msg("%s: %s", command, reply->str ? reply->str : "something else");
+	*ret_context = context;
+	return reply;
+}
+
+long long redis_number(const struct redis_server *server, const char *command)
+{
+	redisContext *context;
+	redisReply *reply = redis_ask(server, command, REDIS_REPLY_INTEGER, &context);
+	long long number = reply->integer;
+
 	freeReplyObject(reply);
 	redisFree(context);
 	return number;
+}
+
+uint64_t redis_full_ticks(const struct redis_server *server, const char *name)
+{
+	unsigned long long seconds, ticks;
+	redisContext *context;
+	redisReply *reply;
+	char command[300];
+
+	snprintf(command, sizeof(command), "GET %s", name);
+	reply = redis_ask(server, command, REDIS_REPLY_STRING, &context);
+	assert_int_equal(sscanf(reply->str, "%llu:%llu", &seconds, &ticks), 2);
+	assert_true(ticks < THR_TICKS_PER_S);
+	freeReplyObject(reply);
+	redisFree(context);
+	return ticks;
 }

@@ -81,4 +81,7 @@ bool find_quota(const struct test_store *store, const char *key, struct thr_quot
 /* One command, by its own connection: the integer that it answers. */
 long long redis_number(const struct redis_server *server, const char *command);
 
+/* The time at which the bucket `name` is full, by Redis' clock: its ticks below a second. */
+uint64_t redis_full_ticks(const struct redis_server *server, const char *name);
+
 #endif

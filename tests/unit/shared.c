@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Takings from buckets in a real Redis: merging, what is known without a call, deadlines. */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
+#include "support/random.h"
 #include "support/run.h"
 #include "support/store.h"
+#include "thr_bucket.h"
 
 struct fixture {
 	struct redis_server server;
@@ -126,6 +129,61 @@ static void more_runs_than_a_call_holds_go_in_the_next(void **state)
 	}
 	assert_int_equal(fixture.store.counts.calls, 4);
 	assert_int_equal(fixture.store.counts.allowed, 50);
+	end(&fixture);
+}
+
+/* Any capacity and refill whose window is a minute at least, so that the bucket is not full
+ * again before the test looks. */
+static struct thr_quota random_quota(__u64 *random)
+{
+	for (;;) {
+		uint64_t capacity = 1 + (next_random(random) >> (24 + next_random(random) % 40));
+		double refill = 1e-5 * (double)(1 + (next_random(random) >>
+						     (20 + next_random(random) % 40)));
+		struct thr_quota quota;
+		const char *why;
+
+		if (thr_quota_make(capacity, refill, THR_ON_ERROR_LOCAL, &quota, &why) == 0 &&
+		    quota.limit.window > 60 * NS_PER_S << THR_TICK_SHIFT)
+			return quota;
+	}
+}
+
+/* Time in Redis has whole microseconds: the rest of a time at which a bucket is full is
+ * that of its debt. */
+#define TICKS_PER_US (1000ULL << THR_TICK_SHIFT)
+
+static void what_redis_keeps_is_right_to_the_tick(void **state)
+{
+	enum { ASKS = 40 };
+	struct test_ask asks[ASKS];
+	__u64 random = 0x5eed0004;
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0, 0);
+	for (int round = 0; round < 200; round++) {
+		struct thr_quota quota = random_quota(&random);
+		uint64_t debt = 0, share = 1 + quota.capacity / 25;
+		char key[32], name[40];
+
+		snprintf(key, sizeof(key), "%d", round);
+		snprintf(name, sizeof(name), "t:check:%d", round);
+		for (int i = 0; i < ASKS; i++)
+			ask_for(&fixture.store, &asks[i], key, &quota,
+				i % 8 && share < quota.capacity ? share : 1);
+		for (int i = 0; i < ASKS; i++) {
+			struct thr_taking taking = thr_bucket_judge(
+				debt, 0, quota.limit.window,
+				thr_bucket_ticks(quota.limit.interval, asks[i].ask.cost));
+
+			wait_for_ask(&fixture.store, &asks[i]);
+			assert_int_equal(asks[i].ask.standing.allowed, !taking.wait);
+			debt = taking.state;
+		}
+		assert_int_equal(redis_full_ticks(&fixture.server, name) % TICKS_PER_US,
+				 debt % TICKS_PER_US);
+	}
 	end(&fixture);
 }
 
@@ -495,6 +553,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(takings_of_one_turn_are_one_call),
 		cmocka_unit_test(of_a_run_as_many_conform_as_the_bucket_holds),
 		cmocka_unit_test(more_runs_than_a_call_holds_go_in_the_next),
+		cmocka_unit_test(what_redis_keeps_is_right_to_the_tick),
 		cmocka_unit_test(a_look_changes_nothing),
 		cmocka_unit_test(what_is_known_to_be_over_is_denied_without_a_call),
 		cmocka_unit_test(a_bucket_expires_when_it_is_full),

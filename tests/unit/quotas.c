@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The table of quotas: as one process changes it and others read it. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/rate.h"
+#include "store/quotas.h"
+#include "support/random.h"
+#include "support/run.h"
+#include "thr_bucket.h"
+
+static const struct thr_hash_key secret = {{1, 2}};
+
+static struct thr_hash hash_of(const char *key)
+{
+	return thr_hash(&secret, key, strlen(key));
+}
+
+static struct thr_slice text(const char *key)
+{
+	return (struct thr_slice){key, strlen(key)};
+}
+
+static struct thr_quotas *quotas_for(uint64_t max, bool shared)
+{
+	struct thr_quotas *quotas;
+
+	assert_int_equal(thr_quotas_new(max, shared, &quotas), 0);
+	return quotas;
+}
+
+static int set(struct thr_quotas *quotas, const char *key, uint64_t capacity)
+{
+	const struct thr_hash hash = hash_of(key);
+	struct thr_quota quota;
+	const char *why;
+
+	assert_int_equal(thr_quota_make(capacity, 1, THR_ON_ERROR_ALLOW, &quota, &why), 0);
+	quota.version = capacity;
+	return thr_quotas_set(quotas, &hash, text(key), &quota);
+}
+
+/* The capacity; 0: there is none. */
+static uint64_t get(const struct thr_quotas *quotas, const char *key)
+{
+	const struct thr_hash hash = hash_of(key);
+	struct thr_quota quota;
+
+	return thr_quotas_find(quotas, &hash, text(key), &quota) ? quota.capacity : 0;
+}
+
+static bool discard(struct thr_quotas *quotas, const char *key)
+{
+	const struct thr_hash hash = hash_of(key);
+
+	return thr_quotas_remove(quotas, &hash, text(key));
+}
+
+/* --- quotas --- */
+
+static void a_quota_is_kept_in_the_units_of_a_bucket(void **state)
+{
+	struct thr_quota quota;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(thr_quota_make(100, 12.5, THR_ON_ERROR_DENY, &quota, &why), 0);
+	assert_int_equal(quota.capacity, 100);
+	assert_true(quota.refill_per_s == 12.5);
+	assert_int_equal(quota.on_error, THR_ON_ERROR_DENY);
+	assert_int_equal(quota.version, 0);
+	assert_int_equal(quota.limit.interval, 80000000ULL << THR_INTERVAL_SHIFT);
+	assert_int_equal(quota.limit.burst, 100);
+	assert_int_equal(quota.limit.window, 8000000000ULL << THR_TICK_SHIFT);
+	assert_int_equal(quota.limit.window_ns, 8000000000ULL);
+}
+
+static void a_quota_that_no_bucket_keeps_is_refused(void **state)
+{
+	static const struct {
+		uint64_t capacity;
+		double refill;
+		bool fits;
+	} cases[] = {
+		{0, 1, false},
+		{THR_COUNT_MAX, 1e9, true},
+		{THR_COUNT_MAX + 1, 1e9, false},
+		{1, 0, false},
+		{1, -1, false},
+		{1, 0.0 / 0.0, false},
+		{1, 1.0 / 0.0, false},
+		{1, 1e-9, false},
+		{1, 1e-4, true},
+		{1, 1e300, false},
+		{1, 1e-300, false},
+		{100, 1e-6, false}, /* 3 years */
+		{36, 1e-6, false},  /* 416.6 days, but a token takes longer than 5 hours */
+		{1, 0.00006, true},
+		{1000000, 0.1, true},
+		{1, 1e11, false}, /* less than a tick */
+		{100, 1e11, true},
+	};
+	struct thr_quota quota = {.capacity = 77};
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int r;
+
+		why = NULL;
+		quota.capacity = 77;
+		r = thr_quota_make(cases[i].capacity, cases[i].refill, THR_ON_ERROR_LOCAL, &quota,
+				   &why);
+		if ((r == 0) != cases[i].fits)
+			fail_msg("capacity %llu, refill %g: %d",
+				 (unsigned long long)cases[i].capacity, cases[i].refill, r);
+		if (r == 0)
+			continue;
+		assert_int_equal(r, -ERANGE);
+		assert_non_null(why);
+		assert_int_equal(quota.capacity, 77);
+	}
+}
+
+static void a_condition_is_about_the_version_in_force(void **state)
+{
+	const struct thr_condition always = {.kind = THR_ALWAYS};
+	const struct thr_condition some = {.kind = THR_IF_MATCH, .any = true};
+	const struct thr_condition none = {.kind = THR_IF_NONE_MATCH, .any = true};
+	const struct thr_condition one = {.kind = THR_IF_MATCH, .count = 2, .version = {3, 5}};
+	const struct thr_condition other = {.kind = THR_IF_NONE_MATCH, .count = 1, .version = {5}};
+	const struct thr_condition empty = {.kind = THR_IF_MATCH};
+	const struct thr_condition zero = {.kind = THR_IF_MATCH, .count = 1, .version = {0}};
+
+	(void)state;
+	assert_true(thr_condition_holds(&always, 0) && thr_condition_holds(&always, 5));
+	assert_true(!thr_condition_holds(&some, 0) && thr_condition_holds(&some, 5));
+	assert_true(thr_condition_holds(&none, 0) && !thr_condition_holds(&none, 5));
+	assert_true(!thr_condition_holds(&one, 0) && thr_condition_holds(&one, 5));
+	assert_false(thr_condition_holds(&one, 4));
+	assert_true(thr_condition_holds(&other, 0) && !thr_condition_holds(&other, 5));
+	assert_true(thr_condition_holds(&other, 4));
+	assert_false(thr_condition_holds(&empty, 5));
+	assert_false(thr_condition_holds(&zero, 0));
+}
+
+/* --- the table --- */
+
+static void what_is_set_is_found_until_it_is_removed(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, false);
+	char long_key[THR_KEY_MAX + 1];
+
+	(void)state;
+	memset(long_key, 'x', THR_KEY_MAX);
+	long_key[THR_KEY_MAX] = '\0';
+	assert_int_equal(get(quotas, "k"), 0);
+	assert_false(discard(quotas, "k"));
+	assert_int_equal(set(quotas, "k", 5), 0);
+	assert_int_equal(set(quotas, long_key, 6), 0);
+	assert_int_equal(get(quotas, "k"), 5);
+	assert_int_equal(get(quotas, "kk"), 0);
+	assert_int_equal(get(quotas, long_key), 6);
+	assert_int_equal(set(quotas, "k", 7), 0);
+	assert_int_equal(get(quotas, "k"), 7);
+	assert_int_equal(thr_quotas_count(quotas), 2);
+	assert_true(discard(quotas, "k"));
+	assert_int_equal(get(quotas, "k"), 0);
+	assert_int_equal(get(quotas, long_key), 6);
+	assert_int_equal(thr_quotas_count(quotas), 1);
+	thr_quotas_free(quotas);
+}
+
+static void keys_with_one_hash_are_told_apart(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, false);
+	const struct thr_hash hash = {{7, 7}};
+	struct thr_quota one = {.capacity = 1}, two = {.capacity = 2}, found;
+
+	(void)state;
+	assert_int_equal(thr_quotas_set(quotas, &hash, text("one"), &one), 0);
+	assert_int_equal(thr_quotas_set(quotas, &hash, text("two"), &two), 0);
+	assert_true(thr_quotas_find(quotas, &hash, text("one"), &found));
+	assert_int_equal(found.capacity, 1);
+	assert_true(thr_quotas_find(quotas, &hash, text("two"), &found));
+	assert_int_equal(found.capacity, 2);
+	assert_true(thr_quotas_remove(quotas, &hash, text("one")));
+	assert_false(thr_quotas_find(quotas, &hash, text("one"), &found));
+	assert_true(thr_quotas_find(quotas, &hash, text("two"), &found));
+	thr_quotas_free(quotas);
+}
+
+static void a_full_table_takes_no_more_keys(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(10, false);
+	char key[8];
+
+	(void)state;
+	assert_int_equal(thr_quotas_max(quotas), 10);
+	for (uint64_t i = 0; i < 10; i++) {
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		assert_int_equal(set(quotas, key, i + 1), 0);
+	}
+	assert_int_equal(set(quotas, "more", 1), -ENOSPC);
+	assert_int_equal(get(quotas, "more"), 0);
+	assert_int_equal(set(quotas, "k3", 99), 0);
+	assert_true(discard(quotas, "k0"));
+	assert_int_equal(set(quotas, "more", 1), 0);
+	assert_int_equal(thr_quotas_count(quotas), 10);
+	thr_quotas_free(quotas);
+}
+
+/* Against a plain array, with as many graves as come of it. */
+static void a_table_that_is_changed_for_long_stays_right(void **state)
+{
+	enum { KEYS = 200, MAX = 100 };
+	struct thr_quotas *quotas = quotas_for(MAX, false);
+	uint64_t model[KEYS] = {0}, count = 0;
+	__u64 random = 0x5eed0003;
+	char key[16];
+
+	(void)state;
+	for (uint64_t step = 1; step < 100000; step++) {
+		uint64_t which = next_random(&random) % KEYS;
+
+		snprintf(key, sizeof(key), "key %d", (int)which);
+		assert_int_equal(get(quotas, key), model[which]);
+		if (next_random(&random) % 2) {
+			int r = set(quotas, key, step);
+
+			assert_int_equal(r, !model[which] && count == MAX ? -ENOSPC : 0);
+			count += !model[which] && r == 0;
+			model[which] = r == 0 ? step : model[which];
+		} else {
+			assert_int_equal(discard(quotas, key), model[which] != 0);
+			count -= model[which] != 0;
+			model[which] = 0;
+		}
+		assert_int_equal(thr_quotas_count(quotas), count);
+	}
+	thr_quotas_free(quotas);
+}
+
+static void add_capacity(void *context, struct thr_slice key, const struct thr_quota *quota)
+{
+	assert_int_equal(key.at[0], 'k');
+	*(uint64_t *)context += quota->capacity;
+}
+
+static void each_quota_is_gone_through_once(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, false);
+	uint64_t sum = 0, at = 0, seen = 0;
+	struct thr_quota quota;
+	struct thr_slice found;
+	char key[8];
+
+	(void)state;
+	assert_int_equal(thr_quotas_next(quotas, 0, &found, &quota), 0);
+	for (uint64_t i = 1; i <= 100; i++) {
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		set(quotas, key, i);
+	}
+	discard(quotas, "k50");
+	thr_quotas_each(quotas, add_capacity, &sum);
+	assert_int_equal(sum, 100 * 101 / 2 - 50);
+	while ((at = thr_quotas_next(quotas, at, &found, &quota)))
+		seen++;
+	assert_int_equal(seen, 99);
+	thr_quotas_free(quotas);
+}
+
+/* --- processes --- */
+
+static int status_of(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void a_process_that_reads_sees_what_another_changes(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, true);
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		bool right = thr_quotas_read_only(quotas) == 0;
+
+		right = right && read(ready[0], &byte, 1) == 1 && get(quotas, "k") == 5 &&
+			thr_quotas_count(quotas) == 1;
+		_exit(right ? 0 : 1);
+	}
+	set(quotas, "k", 5);
+	assert_int_equal(write(ready[1], "x", 1), 1);
+	assert_int_equal(status_of(pid), 0);
+	close(ready[0]);
+	close(ready[1]);
+	thr_quotas_free(quotas);
+}
+
+static void who_can_only_read_ends_by_writing(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, true);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	set(quotas, "k", 5);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		if (thr_quotas_read_only(quotas) == 0 && get(quotas, "k") == 5)
+			set(quotas, "k", 6);
+		_exit(1);
+	}
+	status = status_of(pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGSEGV);
+	assert_int_equal(get(quotas, "k"), 5);
+	thr_quotas_free(quotas);
+}
+
+/* A reader sees all of one version or all of another, whenever it looks. */
+static void a_reader_never_sees_half_of_a_change(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, true);
+	const struct thr_hash hash = hash_of("k");
+	bool *stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	struct thr_quota quota;
+	pid_t pid;
+
+	(void)state;
+	assert_true(stop != MAP_FAILED);
+	set(quotas, "k", 1);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		while (!__atomic_load_n(stop, __ATOMIC_RELAXED))
+			for (uint64_t i = 1; i <= 1000; i++)
+				set(quotas, "k", i);
+		_exit(0);
+	}
+	for (int i = 0; i < 200000; i++) {
+		/* While it is being changed for long it may not be found. */
+		if (!thr_quotas_find(quotas, &hash, text("k"), &quota))
+			continue;
+		assert_int_equal(quota.capacity, quota.version);
+		assert_int_equal(quota.capacity, quota.limit.burst);
+	}
+	__atomic_store_n(stop, true, __ATOMIC_RELAXED);
+	assert_int_equal(status_of(pid), 0);
+	munmap(stop, sizeof(*stop));
+	thr_quotas_free(quotas);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_quota_is_kept_in_the_units_of_a_bucket),
+		cmocka_unit_test(a_quota_that_no_bucket_keeps_is_refused),
+		cmocka_unit_test(a_condition_is_about_the_version_in_force),
+		cmocka_unit_test(what_is_set_is_found_until_it_is_removed),
+		cmocka_unit_test(keys_with_one_hash_are_told_apart),
+		cmocka_unit_test(a_full_table_takes_no_more_keys),
+		cmocka_unit_test(a_table_that_is_changed_for_long_stays_right),
+		cmocka_unit_test(each_quota_is_gone_through_once),
+		cmocka_unit_test(a_process_that_reads_sees_what_another_changes),
+		cmocka_unit_test(who_can_only_read_ends_by_writing),
+		cmocka_unit_test(a_reader_never_sees_half_of_a_change),
+	};
+
+	return THR_RUN_TESTS(tests, argc, argv);
+}
