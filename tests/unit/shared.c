@@ -307,6 +307,37 @@ static void who_leaves_is_not_called(void **state)
 	end(&fixture);
 }
 
+static void more_keys_than_are_remembered_are_served(void **state)
+{
+	enum { KEYS = 70000, TURN = 500 };
+	static struct test_ask asks[TURN];
+	const struct thr_quota quota = quota_of(2, 0.001);
+	struct fixture fixture;
+	char key[16];
+
+	(void)state;
+	begin(&fixture, 0, 0);
+	for (int i = 0; i < KEYS; i += TURN) {
+		for (int n = 0; n < TURN; n++) {
+			snprintf(key, sizeof(key), "%d", i + n);
+			ask_for(&fixture.store, &asks[n], key, &quota, 2);
+		}
+		for (int n = 0; n < TURN; n++) {
+			wait_for_ask(&fixture.store, &asks[n]);
+			assert_true(asks[n].ask.standing.allowed);
+		}
+	}
+	/* One that was forgotten is asked for, one that is known is not. */
+	ask_for(&fixture.store, &asks[0], "0", &quota, 1);
+	assert_false(asks[0].at_once);
+	wait_for_ask(&fixture.store, &asks[0]);
+	assert_false(asks[0].ask.standing.allowed);
+	ask_for(&fixture.store, &asks[0], "0", &quota, 1);
+	assert_true(asks[0].at_once);
+	assert_int_equal(fixture.store.counts.degraded_allowed, 0);
+	end(&fixture);
+}
+
 /* --- without Redis --- */
 
 #define DEADLINE_MS 50
@@ -560,6 +591,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(scripts_that_were_flushed_are_found_again),
 		cmocka_unit_test(a_value_of_somebody_else_is_a_full_bucket),
 		cmocka_unit_test(who_leaves_is_not_called),
+		cmocka_unit_test(more_keys_than_are_remembered_are_served),
 		cmocka_unit_test(nobody_waits_longer_than_the_deadline),
 		cmocka_unit_test(a_machine_without_redis_gives_its_share_of_a_limit),
 		cmocka_unit_test(a_limit_says_what_is_done_without_redis),

@@ -17,8 +17,8 @@ struct thr_remote {
 	struct thr_sync *sync;
 	struct thr_replica *replica; /* NULL: left to another */
 
-	struct thr_link item; /* of the retired ones */
-	struct thr_timer retire;
+	struct thr_link item;	 /* of the retired ones */
+	struct thr_timer retire; /* without `fire` while it is used */
 };
 
 /* --- settings --- */
@@ -101,10 +101,11 @@ static void breaker_changed(void *context, bool bad, const char *text)
 	struct thr_remote *remote = context;
 	const struct thr_store_parts *parts = remote->parts;
 
-	if (remote->redis)
-		parts->counts->breaker = thr_redis_breaker(remote->redis);
+	if (remote->retire.fire)
+		return;
+	parts->counts->breaker = thr_redis_breaker(remote->redis);
 	parts->tell(parts->context, bad, text);
-	if (bad || !remote->sync)
+	if (bad)
 		return;
 	thr_shared_distrust(remote->shared);
 	thr_sync_now(remote->sync);
@@ -144,11 +145,12 @@ static int new_client(struct thr_remote *remote, struct thr_error *error)
 static int new_users(struct thr_remote *remote)
 {
 	const struct thr_redis_settings *settings = &remote->settings;
+	const char *prefix = settings->key_prefix ? settings->key_prefix : "";
 	const struct thr_shared_parts shared = {
 		.store = remote->parts,
 		.redis = remote->redis,
 		.scripts = remote->scripts,
-		.key_prefix = settings->key_prefix,
+		.key_prefix = prefix,
 		.deadline_ms = settings->deadline_ms,
 		.lease = settings->lease,
 	};
@@ -156,7 +158,7 @@ static int new_users(struct thr_remote *remote)
 		.store = remote->parts,
 		.redis = remote->redis,
 		.scripts = remote->scripts,
-		.key_prefix = settings->key_prefix,
+		.key_prefix = prefix,
 		.replica = remote->replica,
 		.heard = heard,
 		.context = remote,

@@ -63,6 +63,11 @@ struct thr_flight {
 	struct thr_run run[THR_FLIGHT_RUNS];
 };
 
+/* Keys of the same place in the table. */
+struct thr_shared_chain {
+	struct thr_shared_key *first;
+};
+
 struct thr_shared {
 	struct thr_loop *loop;
 	struct thr_redis *redis;
@@ -84,8 +89,8 @@ struct thr_shared {
 	struct thr_link returns;
 	struct thr_timer idle;
 
-	struct thr_shared_key **table; /* of THR_SHARED_KEYS chains */
-	struct thr_link use;	       /* the one used last first */
+	struct thr_shared_chain *table; /* of THR_SHARED_KEYS */
+	struct thr_link use;		/* the one used last first */
 	size_t keys;
 	size_t prefix_length;
 	char *prefix;

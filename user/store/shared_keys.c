@@ -11,7 +11,7 @@
 static struct thr_shared_key **chain_of(const struct thr_shared *shared,
 					const struct thr_hash *hash)
 {
-	return &shared->table[hash->word[0] & (THR_SHARED_KEYS - 1)];
+	return &shared->table[hash->word[0] & (THR_SHARED_KEYS - 1)].first;
 }
 
 struct thr_shared_key *thr_shared_key_find(struct thr_shared *shared, const struct thr_hash *hash)

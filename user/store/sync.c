@@ -117,7 +117,7 @@ static void ask(struct thr_sync *sync)
 {
 	struct thr_slice argument[THR_SYNC_ARGUMENTS + 3];
 	char instance[17], from[THR_DECIMAL_MAX];
-	struct thr_sync_text text;
+	struct thr_sync_text text = {0};
 
 	thr_sync_begin(sync, sync->replica->epoch, &text, argument);
 	snprintf(instance, sizeof(instance), "%016" PRIx64, sync->store->instance);
@@ -135,7 +135,7 @@ static void restore(struct thr_sync *sync)
 	char version[RESTORE_KEYS][THR_DECIMAL_MAX];
 	char value[RESTORE_KEYS][THR_QUOTA_TEXT];
 	size_t used = THR_SYNC_ARGUMENTS, keys = 0;
-	struct thr_sync_text text;
+	struct thr_sync_text text = {0};
 	struct thr_quota quota;
 	struct thr_slice key;
 

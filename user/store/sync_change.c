@@ -138,7 +138,7 @@ static int call_script(struct thr_sync *sync, struct changing *changing)
 	char version[THR_VERSIONS_MAX][THR_DECIMAL_MAX];
 	struct thr_slice argument[ARGUMENTS];
 	size_t used = THR_SYNC_ARGUMENTS + 6;
-	struct thr_sync_text text;
+	struct thr_sync_text text = {0};
 
 	thr_sync_begin(sync, sync->replica->epoch, &text, argument);
 	argument[3] = (struct thr_slice){kinds[change->kind], strlen(kinds[change->kind])};
