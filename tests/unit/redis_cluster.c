@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The Redis client and a real cluster of three servers:
+ * The Redis client and a real cluster of three servers and a replica:
  *
  *    0   slots     0 -  5460      bar; the client is told of this one
  *    1   slots  5461 - 10922      name
  *    2   slots 10923 - 16383      foo
+ *    3   none; for the last test, a replica of 1
  */
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -17,7 +18,9 @@
 #include "support/run.h"
 
 #define CALM_MS 5000
-#define SERVERS 3
+#define MASTERS 3
+#define SERVERS 4
+#define REPLICA 3
 
 static struct redis_server servers[SERVERS];
 static uint16_t ports[SERVERS], buses[SERVERS];
@@ -35,6 +38,8 @@ static void begin_server(size_t i)
 				       "1000",
 				       "--cluster-require-full-coverage",
 				       "no",
+				       "--repl-diskless-sync-delay",
+				       "0",
 				       NULL};
 
 	ports[i] = free_port();
@@ -44,32 +49,47 @@ static void begin_server(size_t i)
 	server_begin(&servers[i], options);
 }
 
-static bool is_whole(const struct redis_server *server)
-{
-	char said[1024];
-
-	server_text(server, "CLUSTER INFO", said, sizeof(said));
-	return strstr(said, "cluster_state:ok") && strstr(said, "cluster_slots_ok:16384");
-}
-
-/* Until each of them says that all slots are served. */
-static void wait_for_cluster(void)
+/* Ask until the answer has this in it. */
+static void wait_for(const struct redis_server *server, const char *command, const char *part)
 {
 	uint64_t end_ns = thr_clock_monotonic_ns() + 30 * THR_NS_PER_S;
+	char said[4096];
 
-	for (size_t i = 0; i < SERVERS; i++)
-		while (!is_whole(&servers[i]))
-			assert_true(thr_clock_monotonic_ns() < end_ns);
+	do {
+		server_text(server, command, said, sizeof(said));
+		if (thr_clock_monotonic_ns() > end_ns)
+			fail_msg("%s does not come to have %s", command, part);
+	} while (!strstr(said, part));
+}
+
+static void wait_for_cluster(void)
+{
+	for (size_t i = 0; i < SERVERS; i++) {
+		wait_for(&servers[i], "CLUSTER INFO", "cluster_state:ok");
+		wait_for(&servers[i], "CLUSTER INFO", "cluster_slots_ok:16384");
+	}
+}
+
+static void make_replica(void)
+{
+	char id[48], command[96];
+
+	server_text(&servers[1], "CLUSTER MYID", id, sizeof(id));
+	snprintf(command, sizeof(command), "CLUSTER REPLICATE %s", id);
+	server_do(&servers[REPLICA], command);
+	wait_for(&servers[REPLICA], "INFO replication", "master_link_status:up");
 }
 
 static int set_up(void **state)
 {
-	static const char *const ranges[SERVERS] = {"0 5460", "5461 10922", "10923 16383"};
+	static const char *const ranges[MASTERS] = {"0 5460", "5461 10922", "10923 16383"};
 	char command[96];
 
 	(void)state;
 	for (size_t i = 0; i < SERVERS; i++) {
 		begin_server(i);
+		if (i == REPLICA)
+			continue;
 		snprintf(command, sizeof(command), "CLUSTER ADDSLOTSRANGE %s", ranges[i]);
 		server_do(&servers[i], command);
 	}
@@ -179,12 +199,44 @@ static void a_server_that_is_away_takes_its_own_keys_only(void **state)
 	client_end(&client);
 }
 
+/* The last of the tests: a server is gone for good. */
+static void the_replica_of_a_server_that_died_is_found(void **state)
+{
+	struct thr_redis_settings settings = at_first();
+	struct redis_client client;
+	struct redis_call call = {.is_answered = false};
+
+	(void)state;
+	settings.port = ports[1];
+	settings.deadline_ms = 300;
+	wait_for_cluster();
+	make_replica();
+	client_begin(&client, &settings);
+	/* A key of another server, so that there is a table; then only that of the dying one. */
+	client_expect(&client, "bar", "x");
+	client_expect(&client, "name", "x");
+	kill(servers[1].pid, SIGKILL);
+	client_until_breaker(&client, 2);
+	while (!call.is_answered) {
+		if (client_call(&client, &call, SCRIPT_SET, "name", "survivor") == 0)
+			client_until(&client, &call.is_over);
+		else
+			client_turn(&client);
+	}
+	assert_string_equal(call.text, "OK");
+	server_expect(&servers[REPLICA], "GET name", "survivor");
+	/* What the user named is away, and nobody needs it. */
+	assert_int_equal(thr_redis_breaker(client.redis), 0);
+	client_end(&client);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_of_every_server_are_reached),
 		cmocka_unit_test(a_slot_that_moves_is_followed_while_it_does),
 		cmocka_unit_test(a_server_that_is_away_takes_its_own_keys_only),
+		cmocka_unit_test(the_replica_of_a_server_that_died_is_found),
 	};
 
 	thr_run_prepare(argc, argv);
