@@ -11,7 +11,8 @@
  *   redis_command.c   the bytes of a call
  *   redis_node.c      a server: connection, calls, deadlines, circuit breaker
  *   redis_slots.c     what a cluster says of itself
- *   redis.c           the client: which node has a slot, MOVED, ASK, NOSCRIPT
+ *   redis_cluster.c   the nodes, and which has a slot
+ *   redis.c           the client: NOSCRIPT, MOVED, ASK
  *
  * Commands of one turn of the loop go out in one write. Each has a deadline, and is never
  * sent again once it may have been executed.
@@ -75,7 +76,8 @@ struct thr_redis_counts {
 	uint64_t *commands, *errors, *timeouts, *opened;
 };
 
-/* A call in flight, embedded in what it belongs to. */
+/* A call, embedded in what it belongs to. All zeros but `done` before its first use; it may be
+ * used again once it was answered or forgotten. */
 struct thr_redis_call {
 	/*
 	 * The reply (its owner frees nothing: it is valid in the call), or NULL with `why`
