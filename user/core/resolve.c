@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "core/link.h"
 
@@ -112,6 +114,17 @@ static void on_result(void *context, int status, int timeouts, struct ares_addri
 		ares_freeaddrinfo(found);
 	lookup->done(lookup->context, address, count, ttl_s < TTL_LEAST_S ? TTL_LEAST_S : ttl_s);
 	free(lookup);
+}
+
+size_t thr_fixed_addresses(const char *host,
+			   struct thr_address ret_address[static THR_FIXED_ADDRESSES_MAX])
+{
+	if (strcasecmp(host, "localhost") == 0)
+		return thr_address_parse(THR_SLICE("127.0.0.1"), &ret_address[0]) == 0 &&
+				       thr_address_parse(THR_SLICE("::1"), &ret_address[1]) == 0
+			       ? 2
+			       : 0;
+	return thr_address_parse((struct thr_slice){host, strlen(host)}, &ret_address[0]) == 0;
 }
 
 int thr_resolver_new(struct thr_loop *loop, struct thr_resolver **ret)

@@ -13,6 +13,13 @@
 
 struct thr_resolver;
 
+/* Addresses that need no look-up: one that is written out, and those of localhost, which
+ * is what it is also where /etc/hosts does not say so (RFC 6761, 6.3). Ports are 0. Returns
+ * how many there are: 0 for a name. */
+#define THR_FIXED_ADDRESSES_MAX 2
+size_t thr_fixed_addresses(const char *host,
+			   struct thr_address ret_address[static THR_FIXED_ADDRESSES_MAX]);
+
 typedef void thr_resolved(void *context, const struct thr_address *address, size_t count,
 			  uint32_t ttl_s);
 

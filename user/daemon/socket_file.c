@@ -61,7 +61,7 @@ int thr_socket_file_open(const char *path, gid_t group, int *ret_fd)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path));
 	r = clear_way(&address);
 	if (r)
 		return r;

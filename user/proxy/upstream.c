@@ -29,18 +29,6 @@ static size_t bucket_of(const char *host, uint16_t port)
 	return (size_t)(hash >> 20) % ENDPOINT_BUCKETS;
 }
 
-/* Addresses that need no look-up: one that is written out, and those of localhost, which
- * is what it is also where /etc/hosts does not say so (RFC 6761, 6.3). Returns how many. */
-static size_t fixed_addresses(const char *host, struct thr_address address[static 2])
-{
-	if (strcasecmp(host, "localhost") == 0)
-		return thr_address_parse(THR_SLICE("127.0.0.1"), &address[0]) == 0 &&
-				       thr_address_parse(THR_SLICE("::1"), &address[1]) == 0
-			       ? 2
-			       : 0;
-	return thr_address_parse((struct thr_slice){host, strlen(host)}, &address[0]) == 0;
-}
-
 static struct endpoint *endpoint_new(struct thr_proxy *proxy, const struct thr_target *target)
 {
 	struct endpoint *endpoint = calloc(1, sizeof(*endpoint));
@@ -59,7 +47,7 @@ static struct endpoint *endpoint_new(struct thr_proxy *proxy, const struct thr_t
 	endpoint->port = target->port;
 	thr_link_init(&endpoint->waiting);
 	thr_link_init(&endpoint->idle);
-	endpoint->address_count = fixed_addresses(target->host, endpoint->address);
+	endpoint->address_count = thr_fixed_addresses(target->host, endpoint->address);
 	endpoint->is_literal = endpoint->address_count > 0;
 	for (size_t i = 0; i < endpoint->address_count; i++)
 		endpoint->address[i].port = target->port;

@@ -349,11 +349,10 @@ static void connect_socket(struct thr_redis_link *link, const char *path)
 
 static int connect_host(struct thr_redis_link *link)
 {
-	struct thr_slice host = {link->host, strlen(link->host)};
 	struct lookup *lookup;
 
-	if (thr_address_parse(host, &link->address[0]) == 0) {
-		link->address_count = 1;
+	link->address_count = thr_fixed_addresses(link->host, link->address);
+	if (link->address_count) {
 		connect_next(link);
 		return 0;
 	}
