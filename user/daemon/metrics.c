@@ -6,7 +6,9 @@
 
 static double seconds(uint64_t ns)
 {
-	return (double)(ns / THR_NS_PER_MS) / 1e3;
+	uint64_t ms = ns / THR_NS_PER_MS;
+
+	return (double)ms / 1e3;
 }
 
 static void write_gauge(struct thr_metrics *metrics, const char *name, const char *help,

@@ -99,11 +99,13 @@ static int read_text(const char *path, mode_t *ret_mode, char **ret_text, struct
 	return 0;
 }
 
-/* As an editor leaves it: the end of the line is not part of the secret. */
+/* As an editor leaves it; NULL-safe. The end of the line is not part of the secret. */
 static void cut_line_end(char *text)
 {
-	size_t length = strlen(text);
+	size_t length = text ? strlen(text) : 0;
 
+	if (!text)
+		return;
 	while (length && (text[length - 1] == '\n' || text[length - 1] == '\r'))
 		length--;
 	text[length] = '\0';
@@ -112,10 +114,10 @@ static void cut_line_end(char *text)
 static int digest_token(const char *path, struct head *head, struct thr_error *error)
 {
 	CLEANUP(cleanup_wipe) char *token = NULL;
-	mode_t mode;
+	mode_t mode = 0;
 	int r = read_text(path, &mode, &token, error);
 
-	if (r)
+	if (!token)
 		return r;
 	cut_line_end(token);
 	if (strlen(token) < TOKEN_BYTES_LEAST)
@@ -190,8 +192,7 @@ int thr_secrets_read(const struct thr_config *config, int *ret_fd, struct thr_er
 	for (int i = 0; i < TEXTS && !r && is_shared; i++)
 		if (paths[i])
 			r = read_text(paths[i], &unused, &texts[i], error);
-	if (texts[PASSWORD])
-		cut_line_end(texts[PASSWORD]);
+	cut_line_end(texts[PASSWORD]);
 	if (!r) {
 		r = pack(&head, texts, ret_fd);
 		if (r)

@@ -59,9 +59,9 @@ int thr_socket_file_open(const char *path, gid_t group, int *ret_fd)
 	AUTO_CLOSE int fd = -1;
 	int r;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path) >=
+	    sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
 	r = clear_way(&address);
 	if (r)
 		return r;
