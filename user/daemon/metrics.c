@@ -79,3 +79,9 @@ void thr_metrics_write_facts(const struct thr_board *board, unsigned int workers
 	if (facts.interfaces)
 		write_packets(&facts, metrics);
 }
+
+void thr_metrics_write_quotas(const struct thr_quotas *quotas, struct thr_metrics *metrics)
+{
+	write_gauge(metrics, "store_quotas", "Keys that have a quota of their own.",
+		    (double)thr_quotas_count(quotas));
+}

@@ -239,12 +239,15 @@ static void write_metrics(void *context, struct thr_metrics *metrics)
 {
 	const struct worker *worker = context;
 	const struct thr_worker_parts *parts = worker->parts;
+	bool is_shared = thr_store_is_shared(worker->store);
 
 	thr_metrics_write_facts(parts->board, parts->workers, metrics);
 	thr_proxy_write_metrics(worker->proxy, parts->counts, metrics);
 	thr_api_write_metrics(parts->api_counts, parts->workers, metrics);
-	thr_store_write_metrics(parts->store_counts, parts->workers, parts->buckets,
-				thr_store_is_shared(worker->store), metrics);
+	thr_store_write_metrics(parts->store_counts, parts->workers, parts->buckets, is_shared,
+				metrics);
+	if (!is_shared)
+		thr_metrics_write_quotas(parts->quotas, metrics);
 }
 
 static int start_store(struct worker *worker, struct thr_error *error)
