@@ -160,6 +160,7 @@ static inline int server_setup(void **state)
 			.buckets = server->buckets,
 			.quotas = server->quotas,
 			.counts = &server->store_counts,
+			.instance = 1,
 			.tell = server_on_tell,
 			.keep = server_on_keep,
 			.context = server,
@@ -196,6 +197,9 @@ static inline int server_teardown(void **state)
 
 	thr_api_free(server->api);
 	thr_store_free(server->store);
+	/* A client of Redis puts off its end, once more where it was in a callback. */
+	thr_loop_turn(server->loop, 0);
+	thr_loop_turn(server->loop, 0);
 	thr_quotas_free(server->quotas);
 	thr_memory_free(server->buckets);
 	thr_loop_free(server->loop);
