@@ -123,7 +123,7 @@ test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS)
 # How the tools are linked is said beside them.
 include scripts/tools/rules.mk
 
-demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited by the proxy, others served (root)
+demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited, checks over Redis (root)
 	@B=$B scripts/demo.sh
 
 bench: bench-packet bench-http bench-check ## every bench

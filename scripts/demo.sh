@@ -4,7 +4,7 @@
 # A SYN flood is dropped at the interface while a real client keeps working; then
 # a client that asks for too much gets 429s from the proxy while another is served;
 # then checks: a limit set live, metrics, two daemons that share limits in Redis.
-# Run by `make demo`, as root; takes fifty seconds and leaves nothing.
+# Run by `make demo`, as root; takes forty seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |
@@ -304,10 +304,10 @@ start_http
 prefixes_have_their_backends
 clients_and_a_reload
 
-say "5. Checks: what an application may do is asked, and changed, over HTTP"
+say "5. Checks: what an application may do is asked, and changed, over HTTP (2 s)"
 checks_in_memory
 
-say "6. The same file on Redis, by the environment alone, and two that share it (6 s)"
+say "6. The same file on Redis, by the environment alone, and two that share it (5 s)"
 checks_on_redis
 
 say "7. What was counted"

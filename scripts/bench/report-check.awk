@@ -2,7 +2,7 @@
 #
 # The tables and the JSON of check.sh, from lines of
 #
-#   check SCENARIO ROW CPU-US REDIS-CPU-US COMMANDS CALLS REFUSED CHECKS/S P50-MS P99-MS
+#   check SCENARIO ROW CPU-US REDIS-CPU-US COMMANDS CALLS REFUSED DEGRADED CHECKS/S P50-MS P99-MS
 #   stop  KEYS P99-BEFORE-MS P99-MS LONGEST-MS ERRORS FRESH BACK-MS RELAPSES
 #
 # separated by tabs, one a round. Variables: json (path to write), kernel, cpu, date,
@@ -41,7 +41,7 @@ function add_keys(keys, title) {
 
 $1 == "check" {
 	key = $2 SUBSEP $3
-	split("cpu redis commands calls refused rate p50 p99", name, " ")
+	split("cpu redis commands calls refused degraded rate p50 p99", name, " ")
 	for (i = 1; i in name; i++)
 		if ($(i + 3) != "-")
 			add_sample(key SUBSEP name[i], $(i + 3) + 0)
@@ -140,6 +140,21 @@ function bound_cost(kind, keys, row, text, most) {
 		ratio(kind, keys, row), ratio(kind, keys, row), most)
 }
 
+function bound_count(figure, text) {
+	bound(figure, text, has("redis_one", "shared"), has("redis_one", "shared") ? median("redis_one", "shared", figure) : 0, 0.1)
+}
+
+# The share of answers without Redis in the row that has most of them.
+function bound_degraded(    i, j, scenario, worst) {
+	for (i = 1; i <= keys_count; i++)
+		for (j = 2; ("redis", j) in row_of; j++) {
+			scenario = "redis_" keys_of[i]
+			if (has(scenario, row_of["redis", j]))
+				worst = larger(worst, median(scenario, row_of["redis", j], "degraded"))
+		}
+	bound("degraded", "Redis: answers that were late for it, of all", has("redis_one", "shared"), worst, 0.01)
+}
+
 function bound_stop(keys,    text) {
 	text = "Redis stopped, " stop_text(keys) ": "
 	bound("stop_" keys "_p99", text "p99 to that before", before(keys) > 0, before(keys) > 0 ? during(keys) / before(keys) : 0, 2)
@@ -155,8 +170,9 @@ function print_bounds(    i) {
 		bound_cost("memory", keys_of[i], "memory", "memory", 1)
 	for (i = 1; i <= keys_count; i++)
 		bound_cost("redis", keys_of[i], "shared", "Redis", 0.5)
-	bound("commands", "Redis, one key: commands a check", has("redis_one", "shared"),
-		has("redis_one", "shared") ? median("redis_one", "shared", "commands") : 0, 0.1)
+	bound_count("commands", "Redis, one key: commands a check, those of scripts included")
+	bound_count("calls", "Redis, one key: calls of scripts a check")
+	bound_degraded()
 	for (i = 1; i <= stop_count; i++)
 		bound_stop(stop_of[i])
 	if (!stop_count)
@@ -173,8 +189,8 @@ function redis_json(scenario, row) {
 }
 
 function row_json(scenario, row) {
-	return sprintf("\"scenario\": \"%s\", \"row\": \"%s\", \"best_cpu_us\": %.3f, \"median_cpu_us\": %.3f, \"refused\": %.4f, \"checks_per_second\": %d, \"p50_ms\": %.3f, \"p99_ms\": %.3f%s",
-		scenario, row, best(scenario, row, "cpu"), median(scenario, row, "cpu"), median(scenario, row, "refused"),
+	return sprintf("\"scenario\": \"%s\", \"row\": \"%s\", \"best_cpu_us\": %.3f, \"median_cpu_us\": %.3f, \"refused\": %.4f, \"degraded\": %.4f, \"checks_per_second\": %d, \"p50_ms\": %.3f, \"p99_ms\": %.3f%s",
+		scenario, row, best(scenario, row, "cpu"), median(scenario, row, "cpu"), median(scenario, row, "refused"), median(scenario, row, "degraded"),
 		highest(scenario, row, "rate"), best(scenario, row, "p50"), best(scenario, row, "p99"), redis_json(scenario, row))
 }
 

@@ -4,11 +4,13 @@
 # What a check costs under load. Sourced by check.sh. Lines of results, by tabs, one
 # a round:
 #
-#   check  SCENARIO ROW CPU-US REDIS-CPU-US COMMANDS CALLS REFUSED CHECKS/S P50-MS P99-MS
+#   check  SCENARIO ROW CPU-US REDIS-CPU-US COMMANDS CALLS REFUSED DEGRADED
+#          CHECKS/S P50-MS P99-MS                              (one line)
 #
 # All but the last three are for a check. The CPU time is that of the server's processes,
 # the master's too, by the scheduler's count of it; what Redis did is left out (-) where
-# it has no part. REFUSED is the share of answers that were 429s.
+# it has no part. REFUSED is the share of answers that were 429s, DEGRADED of those that
+# were late for Redis: with more than a few, the row says nothing of it.
 
 readonly CONNECTIONS=64
 
@@ -39,6 +41,9 @@ load() {
 # measure_row SCENARIO ROW SERVER FORM KEYS
 measure_row() {
 	local before after redis_before redis_after counts_before counts_after figures
+	local degraded refused=0
+	[[ $4 != ask && $4 != lua ]] || [[ $5 != denied ]] || refused=1
+	degraded=$(degraded_of "$3")
 	counts_before=$(redis_counts)
 	redis_before=$(cpu_ns redis)
 	before=$(cpu_ns "$3")
@@ -46,20 +51,22 @@ measure_row() {
 	after=$(cpu_ns "$3")
 	redis_after=$(cpu_ns redis)
 	counts_after=$(redis_counts)
+	degraded=$(($(degraded_of "$3") - degraded))
 	awk -v OFS='\t' -v row="check	$1	$2" -v has_redis="$([[ $1 = memory_* ]] || echo 1)" \
-		-v ns=$((after - before)) -v redis_ns=$((redis_after - redis_before)) '
+		-v ns=$((after - before)) -v redis_ns=$((redis_after - redis_before)) \
+		-v refused="$refused" -v degraded="$degraded" '
 		NR == 1 { commands = -$1 - 1; calls = -$2 } # one asked for the counts
 		NR == 2 { commands += $1; calls += $2 }
 		NR == 3 {
-			if (!$1 || $3)
+			if (!$1 || $3 || int($2 / $1 + 0.5) != refused)
 				exit 1
 			print row, sprintf("%.3f", ns / 1000 / $1),
 				has_redis ? sprintf("%.3f", redis_ns / 1000 / $1) : "-",
 				has_redis ? sprintf("%.4f", commands / $1) : "-",
 				has_redis ? sprintf("%.4f", calls / $1) : "-",
-				sprintf("%.4f", $2 / $1), $4, $5, $6
+				sprintf("%.4f", $2 / $1), sprintf("%.4f", degraded / $1), $4, $5, $6
 		}' <<<"$counts_before"$'\n'"$counts_after"$'\n'"$figures" ||
-		die "$1, $2: errors among the answers: $figures; $(tail -n 1 "$work/$3/stderr")"
+		die "$1, $2: not the answers that there should be: $figures; $(tail -n 1 "$work/$3/stderr")"
 }
 
 measure_load() {

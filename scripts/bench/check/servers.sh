@@ -79,9 +79,10 @@ begin() {
 	die "$name does not listen: ${reason:-it said nothing}"
 }
 
-# set_quota NAME KEY CAPACITY REFILL-PER-SECOND
+# set_quota NAME KEY CAPACITY REFILL-PER-SECOND: again while the store cannot be reached,
+# as may be right after the start.
 set_quota() {
-	curl -sS --fail --max-time 5 -X PUT -H 'Content-Type: application/json' \
+	curl -sS --fail --max-time 5 --retry 5 -X PUT -H 'Content-Type: application/json' \
 		-d "{\"capacity\":$3,\"refill_per_second\":$4}" \
 		"http://127.0.0.1:${port_of[$1]}/config/$2" || die "$1: the limit of $2 was not set"
 }
@@ -106,6 +107,13 @@ cpu_ns() {
 	for pid in $(tree "${pid_of[$1]}"); do
 		cat "/proc/$pid/task/"*/schedstat 2>/dev/null || true
 	done | awk '{ ns += $1 } END { printf "%.0f\n", ns }'
+}
+
+# degraded_of NAME: answers that it gave without Redis although it should have asked.
+degraded_of() {
+	[[ $1 = shared || $1 = leased ]] || { echo 0 && return; }
+	curl -sS --max-time 5 "http://127.0.0.1:${port_of[$1]}/metrics" |
+		awk '/^xdp_throttle_store_takings_total.*degraded="true"/ { sum += $2 } END { printf "%.0f\n", sum }'
 }
 
 # Commands that Redis has executed, those of scripts included, and the scripts that it
