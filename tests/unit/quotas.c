@@ -100,7 +100,7 @@ static void a_quota_that_no_bucket_keeps_is_refused(void **state)
 		{1, 1e-300, false},
 		{100, 1e-6, false}, /* 3 years */
 		{36, 1e-6, false},  /* 416.6 days, but a token takes longer than 5 hours */
-		{1, 0.00006, true},
+		{1, 0.0001, true},
 		{1000000, 0.1, true},
 		{1, 1e11, false}, /* less than a tick */
 		{100, 1e11, true},
