@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Connections to the API: bytes in any pieces, bodies in any framing, one answer after the
  * other, methods, and what is not HTTP. */
+#include <sys/resource.h>
+
 #include "unit/api_server.h"
 
 #define CHECK_BODY "{\"key\":\"a\",\"cost\":0}"
@@ -468,6 +470,63 @@ static void a_drain_ends_connections_after_their_request(void **state)
 	talk_end(&busy);
 }
 
+/* --- too many --- */
+
+static void of_too_many_connections_the_longest_idle_one_goes(void **state)
+{
+	struct server *server = *state;
+	struct rlimit before, limit;
+	struct talk talk[11];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){80, before.rlim_max}; /* 10 connections: an eighth */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	server_configure(server, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(talk); i++) {
+		talk[i] = talk_begin(state);
+		say(&talk[i], GET("/health"));
+		hear(&talk[i], 200, "ok");
+	}
+	assert_int_equal(thr_api_busy(server->api), 10);
+	hear_the_end(&talk[0]);
+	for (size_t i = 1; i < ARRAY_SIZE(talk); i++) {
+		say(&talk[i], GET("/health"));
+		hear(&talk[i], 200, "ok");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(talk); i++)
+		talk_end(&talk[i]);
+}
+
+static void connections_that_are_all_in_use_make_new_ones_wait(void **state)
+{
+	struct server *server = *state;
+	struct rlimit before, limit;
+	struct talk talk[3];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit = (struct rlimit){16, before.rlim_max}; /* 2 connections */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	server_configure(server, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(talk); i++) {
+		talk[i] = talk_begin(state);
+		say(&talk[i], i < 2 ? "GET /health HTTP/1.1\r\n" : GET("/health"));
+	}
+	for (int turns = 0; thr_api_busy(server->api) < 2; turns++) {
+		assert_true(turns < TURNS_MAX);
+		server_turn(server);
+	}
+	server_turn(server);
+	assert_int_equal(thr_api_busy(server->api), 2);
+	say(&talk[1], "Host: a\r\n\r\n");
+	hear(&talk[1], 200, "ok");
+	hear(&talk[2], 200, "ok");
+	hear_the_end(&talk[1]);
+	for (size_t i = 0; i < ARRAY_SIZE(talk); i++)
+		talk_end(&talk[i]);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -490,6 +549,8 @@ int main(int argc, char **argv)
 		SERVER_TEST(what_is_not_http_is_refused_and_closed),
 		SERVER_TEST(a_head_and_a_body_that_do_not_come_are_408),
 		SERVER_TEST(who_says_nothing_is_closed),
+		SERVER_TEST(of_too_many_connections_the_longest_idle_one_goes),
+		SERVER_TEST(connections_that_are_all_in_use_make_new_ones_wait),
 		SERVER_TEST(a_drain_ends_connections_after_their_request),
 	};
 

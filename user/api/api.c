@@ -91,6 +91,10 @@ static void on_connections(struct thr_io *io, uint32_t events)
 		struct thr_address peer;
 		int fd;
 
+		/* That somebody waits is only known when the turn begins: for him alone one goes.
+		 */
+		if (i && api->client_count >= api->client_max)
+			return;
 		if (!make_room(api)) {
 			stop_accepting(api);
 			return;
