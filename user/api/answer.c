@@ -74,25 +74,45 @@ void answer_send(struct client *client, const struct answer *answer)
 	client_next(client, keep_alive);
 }
 
-void answer_problem(struct client *client, enum problem problem, const char *detail,
-		    const char *field, struct thr_slice fields)
+static void send_problem(struct client *client, const struct thr_problem *what,
+			 struct thr_slice fields)
 {
 	char text[THR_PROBLEM_MAX];
-	struct thr_problem what = {
-		.status = problems[problem].status,
-		.type = problems[problem].type,
-		.title = problems[problem].title,
-		.field = field,
-		.detail = detail,
-	};
 	struct answer answer = {
-		.status = what.status,
+		.status = what->status,
 		.type = "application/problem+json",
-		.body = {text, thr_http_problem(&what, text)},
+		.body = {text, thr_http_problem(what, text)},
 		.fields = fields,
 	};
 
 	answer_send(client, &answer);
+}
+
+static struct thr_problem describe(enum problem problem, const char *detail)
+{
+	return (struct thr_problem){
+		.status = problems[problem].status,
+		.type = problems[problem].type,
+		.title = problems[problem].title,
+		.detail = detail,
+	};
+}
+
+void answer_problem(struct client *client, enum problem problem, const char *detail,
+		    const char *field)
+{
+	struct thr_problem what = describe(problem, detail);
+
+	what.field = field;
+	send_problem(client, &what, THR_SLICE(""));
+}
+
+void answer_problem_with(struct client *client, enum problem problem, const char *detail,
+			 struct thr_slice fields)
+{
+	struct thr_problem what = describe(problem, detail);
+
+	send_problem(client, &what, fields);
 }
 
 static const char *malformed_text(enum problem problem)
@@ -127,5 +147,5 @@ void answer_malformed(struct client *client, unsigned int status)
 	client->call.method = THR_METHOD_OTHER;
 	client->call.minor = 1;
 	client->call.keep_alive = false;
-	answer_problem(client, problem, malformed_text(problem), NULL, THR_SLICE(""));
+	answer_problem(client, problem, malformed_text(problem), NULL);
 }

@@ -17,8 +17,9 @@ static void refuse(struct client *client, enum problem problem, const char *deta
 {
 	client->linger = true;
 	client->call.keep_alive = false;
-	answer_problem(client, problem, detail, NULL,
-		       problem == PROBLEM_BUSY ? THR_SLICE("Retry-After: 1\r\n") : THR_SLICE(""));
+	answer_problem_with(client, problem, detail,
+			    problem == PROBLEM_BUSY ? THR_SLICE("Retry-After: 1\r\n")
+						    : THR_SLICE(""));
 }
 
 static void refuse_size(struct client *client)

@@ -176,7 +176,7 @@ static void refuse_cost(struct client *client, const struct thr_ask *ask, const 
 		 "The cost is %" PRIu64 ", the capacity %" PRIu64
 		 ": no wait is long enough. Ask for less at once, or raise the capacity.",
 		 ask->cost, ask->limit.burst);
-	answer_problem(client, PROBLEM_COST, detail, field, THR_SLICE(""));
+	answer_problem(client, PROBLEM_COST, detail, field);
 }
 
 static void begin_single(struct client *client, const struct thr_check *check)
@@ -227,10 +227,11 @@ static void begin_batch(struct client *client, const struct thr_check_list *list
 	if (bounded)
 		batch = malloc(sizeof(*batch) + list->count * sizeof(batch->item[0]));
 	if (!batch) {
-		answer_problem(client, PROBLEM_BUSY,
-			       "Too many large requests are in work: try again, or with less at "
-			       "once.",
-			       NULL, THR_SLICE("Retry-After: 1\r\n"));
+		answer_problem_with(
+			client, PROBLEM_BUSY,
+			"Too many large requests are in work: try again, or with less at "
+			"once.",
+			THR_SLICE("Retry-After: 1\r\n"));
 		return;
 	}
 	*batch = (struct batch){.client = client, .count = list->count};
@@ -252,7 +253,7 @@ void check_begin(struct client *client, char *body, size_t length)
 
 	if (thr_check_parse(body, length, list, &fault) < 0)
 		answer_problem(client, PROBLEM_BODY, fault.detail,
-			       *fault.field ? fault.field : NULL, THR_SLICE(""));
+			       *fault.field ? fault.field : NULL);
 	else if (list->is_batch)
 		begin_batch(client, list);
 	else

@@ -311,7 +311,7 @@ static int find_member(struct reader *reader, struct thr_slice name)
 /* The name of a member and its colon. Returns which, or -EINVAL. */
 static int read_name(struct reader *reader, unsigned int *seen)
 {
-	struct thr_slice name;
+	struct thr_slice name = THR_SLICE("");
 	int member;
 
 	if (look(reader) != '"')

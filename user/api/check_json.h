@@ -2,8 +2,8 @@
 /*
  * The body of POST /check: {"key":"user:42","cost":1}, or {"checks":[...]} of such objects.
  *
- * A parser of its own, because it is most of what a check costs beside the system calls, and
- * a library would build a tree of it for that. Strict: what it accepts is JSON (RFC 8259) and
+ * A parser of its own, because a library builds a tree first, and that costs about as much as
+ * all else that a check costs in user space. Strict: what it accepts is JSON (RFC 8259) and
  * has one meaning; whatever two readers could take differently, such as a member that is
  * there twice, is refused. tests/fuzz/fuzz_check_json.c holds it to what jansson accepts.
  */

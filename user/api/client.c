@@ -385,7 +385,7 @@ static void on_timer(struct thr_timer *timer)
 			answer_problem(client, PROBLEM_STORE,
 				       "The store did not answer in time; whether a change was "
 				       "made is not known: read the config, and try again.",
-				       NULL, THR_SLICE(""));
+				       NULL);
 		break;
 	case WAIT_SEND:
 		/* So that the client sees a broken connection, not the end of an answer. */

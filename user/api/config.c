@@ -27,7 +27,7 @@ struct edit {
 
 static void refuse(struct client *client, enum problem problem, const char *detail)
 {
-	answer_problem(client, problem, detail, NULL, THR_SLICE(""));
+	answer_problem(client, problem, detail, NULL);
 }
 
 static struct thr_slice tag_field(const struct thr_quota *quota, char text[static TAG_FIELD])
@@ -166,7 +166,7 @@ void config_begin(struct client *client, const struct thr_http_request *request,
 	client->edit = edit;
 	if (thr_key_decode(segment, edit->key, &change->key, &why) < 0) {
 		body_skip(client, request);
-		answer_problem(client, PROBLEM_KEY, why, "key", THR_SLICE(""));
+		answer_problem(client, PROBLEM_KEY, why, "key");
 		return;
 	}
 	change->kind = kind_of(request->method_id);
@@ -183,12 +183,12 @@ void config_begin(struct client *client, const struct thr_http_request *request,
 
 void config_body(struct client *client, const char *body, size_t length)
 {
-	struct thr_fault fault;
+	struct thr_fault fault = {0};
 
 	if (thr_quota_parse(body, length, client->api->settings.on_error,
 			    &client->edit->change.quota, &fault) < 0)
 		answer_problem(client, PROBLEM_BODY, fault.detail,
-			       *fault.field ? fault.field : NULL, THR_SLICE(""));
+			       *fault.field ? fault.field : NULL);
 	else
 		ask(client);
 }

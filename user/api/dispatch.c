@@ -104,7 +104,7 @@ static void refuse(struct client *client, const struct thr_http_request *request
 		   enum problem problem, const char *detail)
 {
 	body_skip(client, request);
-	answer_problem(client, problem, detail, NULL, THR_SLICE(""));
+	answer_problem(client, problem, detail, NULL);
 }
 
 /* Whether the peer may ask at all; else it is answered. */
@@ -120,10 +120,11 @@ static bool admit(struct client *client, const struct thr_http_request *request,
 
 		api->parts.counts->limited++;
 		body_skip(client, request);
-		answer_problem(client, PROBLEM_RATE,
-			       "More requests than api.rate_limit allows this peer: wait as long "
-			       "as Retry-After says.",
-			       NULL, (struct thr_slice){fields, length});
+		answer_problem_with(
+			client, PROBLEM_RATE,
+			"More requests than api.rate_limit allows this peer: wait as long "
+			"as Retry-After says.",
+			(struct thr_slice){fields, length});
 		return false;
 	}
 	if (facts->authorizations > 1) {
@@ -134,9 +135,9 @@ static bool admit(struct client *client, const struct thr_http_request *request,
 	if (!access_has_token(api, facts->authorization)) {
 		api->parts.counts->unauthorized++;
 		body_skip(client, request);
-		answer_problem(client, PROBLEM_UNAUTHORIZED,
-			       "Write Authorization: Bearer and the token of api.token_file.", NULL,
-			       THR_SLICE("WWW-Authenticate: Bearer\r\n"));
+		answer_problem_with(client, PROBLEM_UNAUTHORIZED,
+				    "Write Authorization: Bearer and the token of api.token_file.",
+				    THR_SLICE("WWW-Authenticate: Bearer\r\n"));
 		return false;
 	}
 	return true;
@@ -153,8 +154,8 @@ static void answer_allowed(struct client *client, const struct thr_http_request 
 	if (request->method_id == THR_METHOD_OPTIONS)
 		answer_send(client, &answer);
 	else
-		answer_problem(client, PROBLEM_METHOD,
-			       "This path has other methods: Allow names them.", NULL, allow);
+		answer_problem_with(client, PROBLEM_METHOD,
+				    "This path has other methods: Allow names them.", allow);
 }
 
 /* Whether a body can be what the call takes; else it is answered. */

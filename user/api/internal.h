@@ -198,9 +198,12 @@ enum problem {
 	PROBLEM_FULL,
 };
 
-/* Answer client->call by a problem. `field` and `fields` (of the head) may be NULL and empty. */
+/* Answer client->call by a problem; with the field of the request that is at fault (NULL:
+ * none), or with further fields of the head. */
 void answer_problem(struct client *client, enum problem problem, const char *detail,
-		    const char *field, struct thr_slice fields);
+		    const char *field);
+void answer_problem_with(struct client *client, enum problem problem, const char *detail,
+			 struct thr_slice fields);
 
 /* Answer what is not a request, by the status that the parser gave it, and close. */
 void answer_malformed(struct client *client, unsigned int status);

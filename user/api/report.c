@@ -57,7 +57,7 @@ void report_metrics(struct client *client)
 	if (thr_buffer_length(&text))
 		answer.body = (struct thr_slice){thr_buffer_bytes(&text), thr_buffer_length(&text)};
 	if (metrics.failed)
-		answer_problem(client, PROBLEM_BUSY, "Out of memory.", NULL, THR_SLICE(""));
+		answer_problem(client, PROBLEM_BUSY, "Out of memory.", NULL);
 	else
 		answer_send(client, &answer);
 	thr_buffer_clear(&text);
