@@ -372,6 +372,26 @@ static void silence_is_waited_for_no_longer_than_the_deadline(void **state)
 	end(&client);
 }
 
+static void a_late_call_is_as_many_failures_as_checks_wait_for_it(void **state)
+{
+	static const char *const answers[] = {"+OK\r\n", SILENCE, NULL};
+	struct redis_client client;
+	struct redis_call call;
+
+	(void)state;
+	begin(&client, answers, 400);
+	call_and_wait(&client, &call);
+	assert_true(call.is_answered);
+	assert_int_equal(client_call(&client, &call, SCRIPT_ECHO, "foo", "x"), 0);
+	call.call.checks = 3;
+	client_until(&client, &call.is_over);
+	assert_false(call.is_answered);
+	assert_int_equal(client.timeouts, 1);
+	assert_int_equal(client.bad, 1);
+	assert_int_equal(thr_redis_breaker(client.redis), 2);
+	end(&client);
+}
+
 static void calls_wait_for_the_first_connection_as_long_as_for_an_answer(void **state)
 {
 	struct redis_client client;
@@ -619,6 +639,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_waits_to_be_sent_is_bounded),
 		cmocka_unit_test(a_late_reply_is_dropped_and_the_next_is_for_the_next),
 		cmocka_unit_test(silence_is_waited_for_no_longer_than_the_deadline),
+		cmocka_unit_test(a_late_call_is_as_many_failures_as_checks_wait_for_it),
 		cmocka_unit_test(calls_wait_for_the_first_connection_as_long_as_for_an_answer),
 		cmocka_unit_test(a_call_that_is_forgotten_is_not_answered),
 		cmocka_unit_test(errors_of_a_server_that_cannot_serve_open_the_breaker),

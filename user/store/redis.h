@@ -53,7 +53,7 @@ struct thr_redis_settings {
 	char *key_prefix;
 	uint64_t deadline_ms; /* of a call */
 	uint64_t lease;	      /* tokens taken ahead; 0: none */
-	uint32_t failures;    /* calls in a row without an answer that open the breaker */
+	uint32_t failures;    /* checks in a row without an answer that open the breaker */
 	/* PEM text, not names of files: workers cannot read those. `ca` NULL: the system's. */
 	char *ca, *certificate, *key;
 };
@@ -87,6 +87,7 @@ struct thr_redis_call {
 	 * CLUSTERDOWN, NOAUTH and the like) open the breaker, and then it is NULL.
 	 */
 	void (*done)(struct thr_redis_call *call, const struct redisReply *reply);
+	uint32_t checks;  /* that wait for it: a late one is so many failures; 0 counts as 1 */
 	const char *why;  /* static */
 	uint64_t sent_ns; /* when it was handed over, by the loop's clock */
 

@@ -277,7 +277,7 @@ static void on_call_timer(struct thr_timer *timer)
 		if (call->is_sent)
 			thr_redis_pipe_drop(node->pipe, call->place);
 		count(node->shared->counts.timeouts);
-		node->late++;
+		node->late += call->checks ? call->checks : 1;
 		fail_later(node, call, late_why);
 	}
 	snprintf(what, sizeof(what), "no answer within %llums",

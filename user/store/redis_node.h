@@ -80,7 +80,7 @@ struct thr_redis_node {
 	struct thr_timer timer;	     /* open: the next probe; opening, greeting: their end */
 	struct thr_timer call_timer; /* the deadline of the first call, or sooner */
 	struct thr_deferred deferred;
-	uint32_t late;	   /* calls in a row that were not answered in time */
+	uint32_t late;	   /* checks in a row whose calls were late */
 	uint64_t delay_ms; /* of the next probe, before its jitter */
 	unsigned int turn; /* connections tried */
 	bool asks_slots;

@@ -32,6 +32,7 @@ static bool board(struct thr_flight *flight, struct thr_ask *ask)
 	}
 	flight->window = ask->limit.window;
 	flight->run[flight->runs - 1].count++;
+	flight->call.checks++;
 	ask->run = flight->runs - 1;
 	thr_link_remove(&ask->item);
 	thr_link_add_last(&flight->asks, &ask->item);
