@@ -103,11 +103,15 @@ class Api(Client):
         return self.call("PUT", config_path(key), body, *fields)
 
     def set(self, key, capacity, refill, **more):
-        """Put, which must be done; returns the ETag."""
-        answer = self.put(key, capacity, refill, **more)
-        if answer.status not in (201, 204):
-            fail(f"{key} was not put: {answer.start} {answer.body}")
-        return etag_of(answer)
+        """Put, which must be done, and again where the store was not there in time; returns
+        the ETag."""
+        end = time.monotonic() + DEADLINE_S
+        while True:
+            answer = self.put(key, capacity, refill, **more)
+            if answer.status in (201, 204):
+                return etag_of(answer)
+            if answer.status != 503 or time.monotonic() > end:
+                fail(f"{key} was not put: {answer.start} {answer.body}")
 
     def get(self, key, *fields):
         return self.call("GET", config_path(key), None, *fields)

@@ -35,7 +35,7 @@ def busy_daemon(**sections):
     """One that has had a bit of everything, and a connection to its API."""
     upstream, refusing = Upstream(), Refusing()
     routes = [route("/a", upstream), route("/b", upstream), route("/down", refusing)]
-    daemon = serve(routes, rate_limit=limit("1/m", 5), **sections)
+    daemon = serve(routes, rate_limit=limit("1/m", 6), **sections)
     for target in ("/a", "/a", "/b", "/down", "/nowhere", "/a", "/a"):
         ask_once(daemon.port, target)
     api = Api(daemon)

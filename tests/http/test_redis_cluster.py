@@ -5,12 +5,13 @@ Redis Cluster, three nodes: the daemon is told of one. Buckets are spread over a
 that move are followed, and a node that is down costs its own keys only.
 """
 from api import SLOW, Api, check_for, check_until, serve
-from redis import SLOTS, Cluster, slot_of, store
+from redis import PATIENT, SLOTS, Cluster, slot_of, store
 from support import (
     expect,
     expect_match,
     expect_within,
     fail,
+    run_before_others,
     run_suite,
     shared,
     wait_until,
@@ -243,7 +244,7 @@ def test_scripts_are_loaded_at_every_node():
 
 
 def test_every_slot_is_reached():
-    cluster, _, api = given()
+    cluster, _, api = given(deadline=PATIENT)  # for large batches
     api.set("default", 1, SLOW)
     keys, seen = [], set()
     for number in range(SLOTS):
@@ -263,4 +264,5 @@ def test_every_slot_is_reached():
 
 
 if __name__ == "__main__":
+    run_before_others()
     run_suite()

@@ -19,6 +19,7 @@ from support import (
     expect_match,
     expect_within,
     fail,
+    run_before_others,
     run_suite,
     wait_until,
 )
@@ -58,7 +59,13 @@ def expect_back(api, key="key"):
     expect_in_time(check_until(api, key, lambda verdict: not verdict["degraded"], BACK_S))
     taken = check_for(api, key, 0.2)
     expect_in_time(taken)
-    expect("degraded", {one.verdict["degraded"] for one in taken}, {False})
+    expect_few_degraded(taken)
+
+
+def expect_few_degraded(taken):
+    """None, but for what came when the machine stood still for as long as the deadline."""
+    degraded = sum(one.verdict["degraded"] for one in taken)
+    expect_within("degraded answers", degraded, 0, len(taken) / 100)
 
 
 def lines_of(daemon, redis):
@@ -139,7 +146,7 @@ def test_checks_go_on_while_it_is(break_it):
     expect("allowed", {one.verdict["allowed"] for one in taken}, {True})
     metrics = api.metrics()
     expect("the breaker is not closed", metrics.value("store_breaker_state") > 0, True)
-    expect("degraded checks are counted", metrics.value("store_degraded_total") > 0, True)
+    expect("degraded checks are counted", metrics.value("store_takings_total", degraded="true") > 0, True)
     mend()
 
     expect_back(api)
@@ -286,22 +293,21 @@ def test_local_grants_one_at_least():
         expect("allowed", api.verdicts("single", 3), [True, False, False])
 
 
-def test_cost_over_the_share_is_denied_not_lost():
-    """What an instance alone never grants is denied until Redis is back."""
+def test_cost_over_the_share_takes_all_of_it():
+    """It would be denied for as long as Redis is away, whatever was left."""
     redis = Redis()
     apis = [Api(serve(store=store(redis))) for _ in range(2)]
-    apis[0].set("large", 10, 1000)
+    apis[0].set("large", 10, SLOW)
     for api in apis:
         wait_for_metric(api, 2, "store_instances")
         wait_until("it knows the quota", lambda api=api: api.check("large", 0)["limit"] == 10)
     redis.kill()
     check_until(apis[0], "other", lambda verdict: verdict["degraded"])
 
-    verdict = apis[0].check("large", 8)
+    verdicts = [apis[0].check("large", 8), apis[0].check("large", 8), apis[0].check("large")]
 
-    expect("allowed and degraded", (verdict["allowed"], verdict["degraded"]), (False, True))
-    redis.start()
-    wait_until("it is granted", lambda: apis[0].check("large", 8)["allowed"], BACK_S)
+    expect("allowed", [verdict["allowed"] for verdict in verdicts], [True, False, False])
+    expect("degraded", {verdict["degraded"] for verdict in verdicts}, {True})
 
 
 def test_allow_allows():
@@ -416,7 +422,7 @@ def test_quotas_come_back_to_one_that_is_empty(make_empty):
     api.check("key", 900)
 
     make_empty(redis)
-    expect_back(api)
+    expect_back(api, "other")
 
     wait_until("its quota is there again", lambda: redis.keys("*sync*"))
     other = Api(serve(store=store(redis)))
@@ -426,8 +432,7 @@ def test_quotas_come_back_to_one_that_is_empty(make_empty):
     expect("quota", json_of(answer),
            {"capacity": 7, "refill_per_second": 0.25, "on_error": "deny"})
     expect("ETag", answer.field("ETag"), etag)
-    expect_within("remaining of a bucket that is full again", other.check("key", 0)["remaining"],
-                  1, 1000)
+    expect("remaining of a bucket that is full again", other.check("key", 0)["remaining"], 1000)
     version = api.set("restored/ü", 8, 0.25)
     expect("the version is a new one", version != etag, True)
 
@@ -514,7 +519,7 @@ def test_slow_within_the_deadline_is_not_degraded():
 
     taken = check_for(api, "key", 0.2)
 
-    expect("degraded", {one.verdict["degraded"] for one in taken}, {False})
+    expect_few_degraded(taken)
 
 
 @cases({"paused": ("CLIENT", "PAUSE", "400", "ALL"), "asleep": ("DEBUG", "SLEEP", "0.4")})
@@ -645,4 +650,5 @@ def test_lost_lease_is_not_granted_twice():
 
 
 if __name__ == "__main__":
+    run_before_others()
     run_suite()

@@ -16,15 +16,16 @@ from support import (
     cases,
     expect,
     expect_match,
+    run_before_others,
     run_suite,
     wait_until,
 )
 from upstream import Upstream, answering
 
 
-def given(count=1, rate="1/m", burst=5, routes=None, **sections):
+def given(count=1, rate="1/m", burst=5, routes=None, serve_peer=answering(), **sections):
     """A Redis, an upstream, and daemons that have asked it."""
-    redis, upstream = Redis(), Upstream()
+    redis, upstream = Redis(), Upstream(serve_peer)
     daemons = []
     for _ in range(count):
         daemon = serve(routes or [route("/", upstream)], rate_limit=limit(rate, burst),
@@ -132,17 +133,21 @@ def test_head_that_comes_in_parts_is_charged_once():
 
 
 def test_expectation_waits_too():
-    redis, upstream, [proxy] = given(burst=1)
+    def serve_peer(peer):
+        head = peer.wait_for_head()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        peer.finish(head)
+        peer.send(response())
+
+    redis, upstream, [proxy] = given(burst=1, serve_peer=serve_peer)
     client = proxy.connect()
     slow_redis(redis, 30)
 
     client.send(request("POST", "/", "Expect: 100-continue", "Content-Length: 5"))
-    answer = client.read_response()
-    if answer.status == 100:
-        client.send(b"hello")
-        answer = client.read_response()
+    expect("status before the body", client.read_response().status, 100)
+    client.send(b"hello")
 
-    expect("status", answer.status, 200)
+    expect("status", client.read_response().status, 200)
     expect("body", upstream.requests[0].body, b"hello")
 
 
@@ -268,4 +273,5 @@ def test_limit_is_exact_under_a_load_of_two():
 
 
 if __name__ == "__main__":
+    run_before_others()
     run_suite()
