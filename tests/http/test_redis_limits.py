@@ -42,11 +42,10 @@ from upstream import Upstream
 SPREAD_S = 1  # in which every instance knows of a change
 
 
-def instances(count, redis, environment=None, **sections):
+def instances(count, redis, lease=0, **sections):
     """Daemons that share a Redis, and know of each other."""
-    daemons = [serve(environment=environment, store=sections.get("store", store(redis, deadline=PATIENT)),
-                     **{k: v for k, v in sections.items() if k != "store"})
-               for _ in range(count)]
+    section = store(redis, deadline=PATIENT, lease=lease)
+    daemons = [serve(store=section, **sections) for _ in range(count)]
     for daemon in daemons:
         wait_for_metric(Api(daemon), count, "store_instances")
     return daemons
@@ -177,6 +176,18 @@ def test_many_connections_take_exactly_the_burst():
     got = in_threads(lambda number: Api(daemons[number % 2]).verdicts("crowd", 25), range(16))
 
     expect("allowed", sum(run.count(True) for run in got), 300)
+
+
+def test_instance_that_does_not_know_a_quota_yet_keeps_what_is_owed():
+    redis = Redis()
+    first = Api(serve(store=store(redis, deadline=PATIENT)))
+    first.set("owed", 5, SLOW)
+    first.check("owed", 4)
+
+    second = Api(serve(store=store(redis, deadline=PATIENT)))
+    second.check("owed")
+
+    expect_within("remaining", first.check("owed", 0)["remaining"], 0, 1)
 
 
 def test_instance_that_comes_later_finds_the_bucket_and_the_quota():
@@ -358,7 +369,7 @@ def test_wrong_clock_of_an_instance_changes_nothing(offset):
 
 def leasing(lease):
     redis = Redis()
-    return redis, instances(2, redis, store=store(redis, deadline=PATIENT, lease=lease))
+    return redis, instances(2, redis, lease)
 
 
 def test_leases_grant_no_more():
