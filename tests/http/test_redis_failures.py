@@ -605,7 +605,8 @@ def test_answer_without_an_end_is_bounded():
     taken = check_for(api, "any", 2)
     over.set()
 
-    expect_in_time(taken)
+    latest = max(one.seconds for one in taken)
+    expect_within("seconds of the slowest answer", latest, 0, 1)  # it reads tens of megabytes
     expect_within("bytes more", daemon.resident_bytes() - before, 0, 100 << 20)
 
 
