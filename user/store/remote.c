@@ -111,7 +111,7 @@ static void breaker_changed(void *context, bool bad, const char *text)
 	thr_sync_now(remote->sync);
 }
 
-static void heard(void *context, uint64_t instances, bool lost)
+static void heard(void *context, uint64_t instances, bool lost, bool has_all)
 {
 	struct thr_remote *remote = context;
 	struct thr_store_counts *counts = remote->parts->counts;
@@ -119,6 +119,7 @@ static void heard(void *context, uint64_t instances, bool lost)
 	counts->instances = instances;
 	counts->breaker = thr_redis_breaker(remote->redis);
 	thr_shared_set_instances(remote->shared, instances);
+	thr_shared_set_informed(remote->shared, has_all);
 	if (lost)
 		thr_shared_distrust(remote->shared);
 }

@@ -36,10 +36,12 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
 	"end\n"
 
 /*
- * thr_bucket_judge() on pairs, for runs of equal takings. Of a run, as many conform as the
- * largest multiple that stays in the window; found by halving, for a quotient may be beyond
- * the exact range. What is leased ahead is at most half of what is left, and nothing where a
- * taking was refused: it would wait for tokens that others hold.
+ * thr_bucket_judge() on pairs, for runs of equal takings. A debt beyond the window is from a
+ * larger limit, and is cut to this one: for good only where a taking asks, and who asks knows
+ * what is set for keys. Until then it may be the caller's limit that is the wrong one. Of a run, as
+ * many conform as the largest multiple that stays in the window; found by halving, for a quotient
+ * may be beyond the exact range. What is leased ahead is at most half of what is left, and nothing
+ * where a taking was refused: it would wait for tokens that others hold.
  */
 static const char take[] =
 	BUCKET "local ws, wt = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
@@ -47,13 +49,15 @@ static const char take[] =
 	       "local function within(s, t, es, et) return s < es or s == es and t <= et end\n"
 	       "local es, et = ws, wt + 800000000\n"
 	       "if et >= S then es, et = es + 1, et - S end\n"
-	       "if not within(ds, dt, es, et) then ds, dt, changed = ws, wt, true end\n"
+	       "if not within(ds, dt, es, et) then\n"
+	       "  ds, dt, changed = ws, wt, ARGV[5] == '1' and #ARGV > 5\n"
+	       "end\n"
 	       "local function after(count, ss, st)\n"
 	       "  local t = dt + count * st\n"
 	       "  local carry = math.floor(t / S)\n"
 	       "  return ds + count * ss + carry, t - carry * S\n"
 	       "end\n"
-	       "for i = 5, #ARGV, 3 do\n"
+	       "for i = 6, #ARGV, 3 do\n"
 	       "  local ss, st = tonumber(ARGV[i]), tonumber(ARGV[i + 1])\n"
 	       "  local low, high = 0, tonumber(ARGV[i + 2]) + 1\n"
 	       "  local middle = high - 1\n"

@@ -204,6 +204,11 @@ void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)
 	shared->degraded.instances = instances ? instances : 1;
 }
 
+void thr_shared_set_informed(struct thr_shared *shared, bool is_informed)
+{
+	shared->is_informed = is_informed;
+}
+
 void thr_shared_distrust(struct thr_shared *shared)
 {
 	shared->trust++;

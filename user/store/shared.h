@@ -62,6 +62,10 @@ bool thr_shared_is_busy(const struct thr_shared *shared);
 /* How many instances share the limits, for degraded answers. */
 void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances);
 
+/* Whether all that is set for keys is known: else limits may be others than they should be,
+ * and nothing that a bucket owes beyond them is forgotten. */
+void thr_shared_set_informed(struct thr_shared *shared, bool is_informed);
+
 /* What is known of buckets does not hold any more: Redis lost its memory, or was away. */
 void thr_shared_distrust(struct thr_shared *shared);
 

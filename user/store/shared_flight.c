@@ -9,7 +9,8 @@
 #include "store/shared_internal.h"
 
 #define RECENT_NS THR_NS_PER_S /* a key that is asked for so often gets a lease */
-#define ARGUMENTS (4 + 3 * THR_FLIGHT_RUNS)
+#define FIRST_RUN 5	       /* argument */
+#define ARGUMENTS (FIRST_RUN + 3 * THR_FLIGHT_RUNS)
 
 static struct thr_ask *first_of(const struct thr_link *list)
 {
@@ -60,10 +61,11 @@ static int send_flight(struct thr_shared *shared, struct thr_flight *flight)
 	struct thr_slice name = {flight->key->name, flight->key->name_length};
 	char how_often[THR_FLIGHT_RUNS][THR_DECIMAL_MAX];
 	struct thr_slice argument[ARGUMENTS];
-	size_t used = 4;
+	size_t used = FIRST_RUN;
 
 	thr_duration_write(flight->window, &window, &argument[0]);
 	thr_duration_write(flight->ahead, &ahead, &argument[2]);
+	argument[4] = shared->is_informed ? THR_SLICE("1") : THR_SLICE("0");
 	for (uint32_t i = 0; i < flight->runs; i++) {
 		const struct thr_run *run = &flight->run[i];
 

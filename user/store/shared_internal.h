@@ -77,6 +77,7 @@ struct thr_shared {
 	uint64_t lease; /* tokens */
 	uint64_t trust; /* what was learnt under another number does not hold */
 	uint64_t denies_ns;
+	bool is_informed; /* what is set for keys is known */
 
 	/* Asks in the order in which they came, until they are answered; those whose answer
 	 * is there; and keys to be sent for. */

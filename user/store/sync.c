@@ -256,7 +256,7 @@ static void sync_done(struct thr_redis_call *call, const struct redisReply *repl
 {
 	struct thr_sync *sync = THR_CONTAINER(call, struct thr_sync, call);
 	struct thr_replica *replica = sync->replica;
-	bool is_new;
+	bool is_new, lost;
 
 	sync->calling = false;
 	if (!replica)
@@ -266,8 +266,7 @@ static void sync_done(struct thr_redis_call *call, const struct redisReply *repl
 		return;
 	}
 	is_new = strcmp(epoch_of(reply), replica->epoch) != 0;
-	sync->heard(sync->context, (uint64_t)reply->element[2]->integer,
-		    is_new && replica->epoch[0]);
+	lost = is_new && replica->epoch[0];
 	if (is_new)
 		restore_for(sync, epoch_of(reply));
 	else if (missed_some(replica, (uint64_t)reply->element[3]->integer) ||
@@ -275,6 +274,7 @@ static void sync_done(struct thr_redis_call *call, const struct redisReply *repl
 		ask(sync);
 	else
 		wait_for_next(sync);
+	sync->heard(sync->context, (uint64_t)reply->element[2]->integer, lost, replica->read_all);
 	sync->store->counts->quotas = thr_quotas_count(replica->quotas);
 }
 

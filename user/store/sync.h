@@ -38,8 +38,9 @@ struct thr_sync_parts {
 	const char *key_prefix;			/* copied */
 	struct thr_replica *replica;
 
-	/* How many instances are alive; whether Redis lost its memory. */
-	void (*heard)(void *context, uint64_t instances, bool lost);
+	/* How many instances are alive; whether Redis lost its memory; whether the replica has
+	 * had all that is there. */
+	void (*heard)(void *context, uint64_t instances, bool lost, bool has_all);
 	void *context;
 };
 

@@ -28,7 +28,7 @@ struct thr_sync {
 	const struct thr_redis_script *scripts;
 	struct thr_sync_name name;
 	struct thr_replica *replica; /* NULL: it was stopped */
-	void (*heard)(void *context, uint64_t instances, bool lost);
+	void (*heard)(void *context, uint64_t instances, bool lost, bool has_all);
 	void *context;
 
 	struct thr_timer timer;
