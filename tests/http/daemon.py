@@ -34,16 +34,21 @@ from support import (
 PROGRAM = pathlib.Path(os.environ.get("B", "build")).absolute() / "xdp-throttle"
 GRAVE = re.compile(r"Sanitizer:|runtime error:|Assertion .* failed|stack smashing")
 DIED = re.compile(r"worker \d+ (ended by|takes no messages|did not answer)")
+_handed_out = set()  # ports
 
 
 def free_port():
-    """Below the ports that the kernel hands out, so that no connection takes it."""
+    """Below the ports that the kernel hands out, so that no connection takes it; and no port
+    twice, for it may not be listened on yet."""
     while True:
         port = random.randrange(20000, 32000)
+        if port in _handed_out:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
+                _handed_out.add(port)
                 return port
             except OSError:
                 continue
