@@ -520,6 +520,35 @@ static void what_defers_itself_runs_in_the_next_turn_which_does_not_wait(void **
 	thr_loop_free(loop);
 }
 
+/* Defers the other one in the turn that runs it. */
+static void defer_within(struct thr_deferred *deferred)
+{
+	struct late *late = (struct late *)deferred;
+
+	thr_loop_defer_within(current, &late[1].deferred, 2000000);
+}
+
+static void what_is_deferred_within_a_time_waits_for_it_in_the_next_turn(void **state)
+{
+	struct thr_loop *loop = current = real_loop();
+	struct late late[2] = {{.deferred.run = defer_within}, {.deferred.run = late_run}};
+	uint64_t before_ns;
+
+	(void)state;
+	thr_loop_defer(loop, &late[0].deferred);
+	thr_loop_turn(loop, -1);
+	assert_int_equal(late[1].runs, 0);
+	before_ns = thr_clock_monotonic_ns();
+	thr_loop_turn(loop, -1);
+	assert_int_equal(late[1].runs, 1);
+	assert_true(thr_clock_monotonic_ns() - before_ns >= 2000000);
+	thr_loop_defer_within(loop, &late[1].deferred, UINT64_MAX);
+	thr_loop_turn(loop, 1);
+	assert_int_equal(ours.last_wait_ms, 1);
+	assert_int_equal(late[1].runs, 2);
+	thr_loop_free(loop);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -540,6 +569,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_signal_is_no_error),
 		cmocka_unit_test(deferred_work_runs_once_at_the_end_of_the_turn),
 		cmocka_unit_test(what_defers_itself_runs_in_the_next_turn_which_does_not_wait),
+		cmocka_unit_test(what_is_deferred_within_a_time_waits_for_it_in_the_next_turn),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -48,6 +48,8 @@ struct thr_loop {
 	struct thr_timer *slots[SLOTS];
 
 	struct thr_deferred *deferred, **deferred_end;
+	struct thr_deferred *patient; /* for the end of the turn that waits next */
+	uint64_t patience_ns;	      /* of that wait, at most */
 };
 
 int thr_loop_new(struct thr_loop **ret_loop)
@@ -259,13 +261,20 @@ void thr_loop_defer(struct thr_loop *loop, struct thr_deferred *deferred)
 	loop->deferred_end = &deferred->next;
 }
 
-/* What is run may free the object that it belongs to, or defer it again. */
-static void run_deferred(struct thr_loop *loop)
+void thr_loop_defer_within(struct thr_loop *loop, struct thr_deferred *deferred, uint64_t wait_ns)
 {
-	struct thr_deferred *first = loop->deferred;
+	if (deferred->queued)
+		return;
+	if (!loop->patient || wait_ns < loop->patience_ns)
+		loop->patience_ns = wait_ns;
+	deferred->queued = true;
+	deferred->next = loop->patient;
+	loop->patient = deferred;
+}
 
-	loop->deferred = NULL;
-	loop->deferred_end = &loop->deferred;
+/* What is run may free the object that it belongs to, or defer it again. */
+static void run_all(struct thr_deferred *first)
+{
 	while (first) {
 		struct thr_deferred *deferred = first;
 
@@ -273,6 +282,15 @@ static void run_deferred(struct thr_loop *loop)
 		deferred->queued = false;
 		deferred->run(deferred);
 	}
+}
+
+static void run_deferred(struct thr_loop *loop)
+{
+	struct thr_deferred *first = loop->deferred;
+
+	loop->deferred = NULL;
+	loop->deferred_end = &loop->deferred;
+	run_all(first);
 }
 
 /* --- the turn --- */
@@ -295,12 +313,27 @@ static int wait_of(const struct thr_loop *loop, int wait_ms)
 	return wait_ms >= 0 && (uint64_t)wait_ms < left_ms ? wait_ms : (int)left_ms;
 }
 
+static int wait_for_events(struct thr_loop *loop, int wait_ms)
+{
+	uint64_t patience_ns = loop->patience_ns;
+	struct timespec wait;
+
+	wait_ms = wait_of(loop, wait_ms);
+	if (!loop->patient || (wait_ms >= 0 && (uint64_t)wait_ms * THR_NS_PER_MS <= patience_ns))
+		return epoll_wait(loop->epoll_fd, loop->events, EVENTS_A_TURN, wait_ms);
+	wait.tv_sec = (time_t)(patience_ns / THR_NS_PER_S);
+	wait.tv_nsec = (long)(patience_ns % THR_NS_PER_S);
+	return epoll_pwait2(loop->epoll_fd, loop->events, EVENTS_A_TURN, &wait, NULL);
+}
+
 int thr_loop_turn(struct thr_loop *loop, int wait_ms)
 {
-	int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_A_TURN, wait_of(loop, wait_ms));
+	int count = wait_for_events(loop, wait_ms);
+	struct thr_deferred *patient = loop->patient;
 
 	if (count < 0 && errno != EINTR)
 		return -errno;
+	loop->patient = NULL;
 	loop->ready = count > 0 ? count : 0;
 	loop->delivered = 0;
 	loop->now_ns = thr_clock_monotonic_ns();
@@ -308,5 +341,6 @@ int thr_loop_turn(struct thr_loop *loop, int wait_ms)
 	deliver(loop);
 	fire_due(loop);
 	run_deferred(loop);
+	run_all(patient);
 	return 0;
 }

@@ -66,6 +66,10 @@ void thr_loop_disarm(struct thr_loop *loop, struct thr_timer *timer);
  * runs in the next turn, which does not wait for events. */
 void thr_loop_defer(struct thr_loop *loop, struct thr_deferred *deferred);
 
+/* The same at the end of the next turn, which waits for events for at most `wait_ns`: for
+ * what timers are too coarse for. Where it is queued already, it stays as it is. */
+void thr_loop_defer_within(struct thr_loop *loop, struct thr_deferred *deferred, uint64_t wait_ns);
+
 /* Monotonic time, sampled after the wait. */
 uint64_t thr_loop_now_ns(const struct thr_loop *loop);
 uint64_t thr_loop_now_ms(const struct thr_loop *loop);

@@ -107,6 +107,39 @@ void thr_shared_make_ready(struct thr_shared *shared, struct thr_shared_key *key
 	thr_loop_defer(shared->loop, &shared->send);
 }
 
+/* At the end of each turn in which keys gather, which waits until the first of them is due. */
+static void send_gathered(struct thr_deferred *deferred)
+{
+	struct thr_shared *shared = THR_CONTAINER(deferred, struct thr_shared, gather);
+	uint64_t now_ns = thr_loop_now_ns(shared->loop), wait_ns = UINT64_MAX;
+	struct thr_link *item = shared->gathering.next, *next;
+
+	for (; item != &shared->gathering; item = next) {
+		struct thr_shared_key *key = THR_CONTAINER(item, struct thr_shared_key, ready);
+
+		next = item->next;
+		if (key->gather_ns <= now_ns)
+			thr_shared_make_ready(shared, key);
+		else if (key->gather_ns - now_ns < wait_ns)
+			wait_ns = key->gather_ns - now_ns;
+	}
+	if (!thr_link_is_empty(&shared->gathering))
+		thr_loop_defer_within(shared->loop, &shared->gather, wait_ns);
+}
+
+void thr_shared_call_for(struct thr_shared *shared, struct thr_shared_key *key)
+{
+	uint64_t now_ns = thr_loop_now_ns(shared->loop);
+
+	if (!key->gather_count || key->gather_ns <= now_ns) {
+		thr_shared_make_ready(shared, key);
+		return;
+	}
+	thr_link_remove(&key->ready);
+	thr_link_add_last(&shared->gathering, &key->ready);
+	thr_loop_defer_within(shared->loop, &shared->gather, key->gather_ns - now_ns);
+}
+
 /* --- deadlines --- */
 
 /* Whoever has waited for as long as may be is answered without Redis. */
@@ -139,8 +172,11 @@ static void wait_for(struct thr_shared *shared, struct thr_shared_key *key, stru
 	thr_link_add_last(&shared->waiting, &ask->due);
 	if (!shared->late.due_ms)
 		thr_loop_arm(shared->loop, &shared->late, shared->wait_ms);
-	if (!key->flight)
-		thr_shared_make_ready(shared, key);
+	if (key->flight)
+		return;
+	if (key->gather_count)
+		key->gather_count--;
+	thr_shared_call_for(shared, key);
 }
 
 /* --- what is asked of it --- */
@@ -196,7 +232,7 @@ void thr_shared_cancel(struct thr_ask *ask)
 bool thr_shared_is_busy(const struct thr_shared *shared)
 {
 	return !thr_link_is_empty(&shared->waiting) || !thr_link_is_empty(&shared->finished) ||
-	       shared->send.queued || shared->finish.queued;
+	       shared->send.queued || shared->finish.queued || shared->gather.queued;
 }
 
 void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)
@@ -245,12 +281,14 @@ int thr_shared_new(const struct thr_shared_parts *parts, struct thr_shared **ret
 	thr_link_init(&shared->waiting);
 	thr_link_init(&shared->finished);
 	thr_link_init(&shared->ready);
+	thr_link_init(&shared->gathering);
 	thr_link_init(&shared->leased);
 	thr_link_init(&shared->returns);
 	thr_link_init(&shared->use);
 	shared->late.fire = answer_late;
 	shared->idle.fire = thr_lease_idle;
 	shared->send.run = send_ready;
+	shared->gather.run = send_gathered;
 	shared->finish.run = finish_later;
 	shared->prefix = strdup(parts->key_prefix);
 	shared->table = calloc(THR_SHARED_KEYS, sizeof(*shared->table));

@@ -10,6 +10,7 @@
  *   waits, with all that ask for its key -- end of the turn --> flight -- reply --> judged
  *     |            ^                            one a key          |
  *     |            '--- those that came meanwhile go next ---------'
+ *     |                 (many: when most of the others are back)
  *     '--- not answered within the deadline -------------------------------> degraded
  *
  * A flight is one call of the script TAKE for all takings that wait for a key, as runs of

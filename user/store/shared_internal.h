@@ -36,6 +36,8 @@ struct thr_shared_key {
 
 	struct thr_link asks;	   /* that wait and are in no flight */
 	struct thr_flight *flight; /* NULL: none */
+	uint64_t gather_ns;    /* until when the next one waits for those answered by the last */
+	uint32_t gather_count; /* of them that are not back */
 
 	uint64_t bound;	   /* the TAT is at least this */
 	uint64_t bound_ns; /* since, and for a second */
@@ -82,9 +84,10 @@ struct thr_shared {
 	/* Asks in the order in which they came, until they are answered; those whose answer
 	 * is there; and keys to be sent for. */
 	struct thr_link waiting, finished, ready;
-	uint64_t wait_ms; /* for an answer */
+	struct thr_link gathering; /* keys that wait for more to come along */
+	uint64_t wait_ms;	   /* for an answer */
 	struct thr_timer late;
-	struct thr_deferred send, finish;
+	struct thr_deferred send, finish, gather;
 
 	struct thr_link leased; /* the one used longest ago first */
 	struct thr_link returns;
@@ -111,6 +114,9 @@ void thr_shared_count(struct thr_shared *shared, const struct thr_ask *ask, bool
 
 /* Send for who waits for the key at the end of the turn. */
 void thr_shared_make_ready(struct thr_shared *shared, struct thr_shared_key *key);
+
+/* Somebody waits for the key, for which there is no flight: send now, or gather. */
+void thr_shared_call_for(struct thr_shared *shared, struct thr_shared_key *key);
 
 /* --- shared_flight.c --- */
 
