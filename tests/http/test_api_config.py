@@ -376,6 +376,26 @@ def test_all_that_was_acknowledged_concurrently_survives_a_kill():
            acknowledged)
 
 
+def test_burst_of_changes_is_made():
+    """More than the channel between a worker and the master holds, all there at once."""
+    config = api_configuration(api={"max_configs": 1000})
+    daemon = Daemon(config)
+    apis = [Api(daemon) for _ in range(600)]
+    for api in apis:  # so that none waits in the listener's queue
+        expect("status", api.call("GET", "/health").status, 200)
+
+    with daemon.paused():
+        for number, api in enumerate(apis):
+            body = {"capacity": 1 + number, "refill_per_second": 1}
+            api.send_call("PUT", f"/config/burst{number}", body)
+
+    expect("statuses", {api.read_answer("PUT").status for api in apis}, {201})
+    daemon.stop()
+    api = Api(Daemon(config))
+    for number in range(len(apis)):
+        expect("capacity", json_of(api.get(f"burst{number}"))["capacity"], 1 + number)
+
+
 def test_kill_amid_changes_leaves_a_file_that_is_whole():
     config = api_configuration()
     for round_number in range(5):

@@ -200,19 +200,25 @@ static void changes_of_a_worker_that_has_ended_are_not_answered(void **state)
 	assert_int_equal(thr_quotas_count(fixture->master.quotas), 2);
 }
 
-static void a_worker_may_wait_for_a_thousand(void **state)
+/* It would fill the channel with its answers. */
+static void one_that_does_not_wait_for_answers_makes_no_sense(void **state)
 {
+	const struct thr_message_change more = put(THR_CHANGES_MAX + 1);
 	struct fixture *fixture = *state;
-	struct thr_message_change change = put(1);
-	struct thr_message_changed changed;
 
 	open_file(fixture);
-	fixture->slot.changes = 1024;
-	assert_int_equal(hear(fixture, &change), 1);
-	changed = await(fixture);
-	assert_int_equal(changed.result, THR_CHANGE_FAILED);
-	assert_non_null(strstr(changed.why, "too many"));
-	assert_int_equal(fixture->slot.changes, 1024);
+	for (uint64_t number = 1; number <= THR_CHANGES_MAX; number++) {
+		const struct thr_message_change change = put(number);
+
+		assert_int_equal(hear(fixture, &change), 1);
+	}
+	assert_int_equal(hear(fixture, &more), -EPROTO);
+	/* All answers of a worker that reads only now. */
+	while (fixture->slot.changes)
+		assert_int_equal(thr_loop_turn(fixture->master.loop, 10000), 0);
+	for (uint64_t number = 1; number <= THR_CHANGES_MAX; number++)
+		assert_int_equal(await(fixture).number, number);
+	assert_int_equal(hear(fixture, &more), 1);
 }
 
 static void without_a_state_file_nothing_is_changed(void **state)
@@ -236,7 +242,7 @@ int main(int argc, char **argv)
 		TEST(what_the_api_does_not_let_through_makes_no_sense),
 		TEST(noise_harms_nothing),
 		TEST(changes_of_a_worker_that_has_ended_are_not_answered),
-		TEST(a_worker_may_wait_for_a_thousand),
+		TEST(one_that_does_not_wait_for_answers_makes_no_sense),
 		TEST(without_a_state_file_nothing_is_changed),
 	};
 

@@ -375,6 +375,24 @@ static void a_change_that_makes_no_sense_ends_the_worker(void **state)
 	wait_until_killed(fixture->pids[1]);
 }
 
+static void one_that_takes_no_messages_is_killed_and_told_no_more(void **state)
+{
+	struct thr_message message = {.kind = THR_MESSAGE_CHANGED};
+	struct fixture *fixture = *state;
+	struct thr_slot *slot = &fixture->slots[0];
+	unsigned int told = 0;
+
+	serve_old(fixture);
+	for (; !slot->deaf; told++)
+		thr_slot_tell(slot, &message, NULL);
+	assert_true(told > THR_CHANGES_MAX);
+	wait_until_killed(fixture->pids[0]);
+	while (hears(fixture, 0, THR_MESSAGE_CHANGED, &message))
+		;
+	thr_slot_tell(slot, &message, NULL);
+	assert_false(hears(fixture, 0, THR_MESSAGE_CHANGED, &message));
+}
+
 static void a_loop_that_stands_still_is_killed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -405,6 +423,7 @@ int main(int argc, char **argv)
 		TEST(the_listener_of_a_dead_worker_is_as_it_was),
 		TEST(a_socket_that_a_worker_shut_down_is_new_for_all),
 		TEST(a_change_that_makes_no_sense_ends_the_worker),
+		TEST(one_that_takes_no_messages_is_killed_and_told_no_more),
 		TEST(a_loop_that_stands_still_is_killed),
 	};
 

@@ -170,6 +170,32 @@ static void a_forgotten_change_is_not_called(void **state)
 	end(&fixture);
 }
 
+static void what_is_kept_is_found_by_number(void **state)
+{
+	struct fixture fixture;
+	struct thr_store *store;
+	struct told told[3];
+
+	(void)state;
+	begin(&fixture);
+	store = fixture.store.store;
+	assert_null(thr_store_kept_after(store, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+		told[i] = change_of(&fixture, THR_QUOTA_PUT, "k");
+		assert_false(thr_store_change(store, &told[i].change));
+		assert_int_equal(told[i].change.number, i + 1);
+	}
+	assert_ptr_equal(thr_store_kept_after(store, 0), &told[0].change);
+	assert_ptr_equal(thr_store_kept_after(store, 1), &told[1].change);
+	thr_store_forget(store, &told[1].change);
+	assert_ptr_equal(thr_store_kept_after(store, 1), &told[2].change);
+	assert_null(thr_store_kept_after(store, 3));
+	thr_store_changed(store, 3, THR_CHANGE_CREATED, 1, "");
+	assert_null(thr_store_kept_after(store, 1));
+	thr_store_forget(store, &told[0].change);
+	end(&fixture);
+}
+
 static void what_is_set_is_got_at_once(void **state)
 {
 	const struct thr_quota general = quota_of(7, 1);
@@ -267,6 +293,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(keys_of_one_limit_share_a_group),
 		cmocka_unit_test(a_change_is_done_when_it_is_kept),
 		cmocka_unit_test(a_forgotten_change_is_not_called),
+		cmocka_unit_test(what_is_kept_is_found_by_number),
 		cmocka_unit_test(what_is_set_is_got_at_once),
 		cmocka_unit_test(metrics_are_those_of_all_workers),
 	};

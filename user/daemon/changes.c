@@ -12,9 +12,6 @@
 #include "daemon/message.h"
 #include "daemon/state_file.h"
 
-/* Of one worker, waiting at the same time: its clients wait meanwhile, and so does memory. */
-#define CHANGES_MAX 1024
-
 static void tell(struct thr_slot *slot, const struct thr_state_answer *answer)
 {
 	struct thr_message message = {
@@ -112,12 +109,10 @@ int thr_changes_hear(struct thr_slot *slot, const struct thr_message_change *mes
 
 	if (!slot->pid)
 		return 1; /* it has ended: its last words */
-	if (!read_change(message, &change))
+	if (slot->changes >= THR_CHANGES_MAX || !read_change(message, &change))
 		return -EPROTO;
 	if (!slot->master->state)
 		refuse(slot, change.number, "there is no state file");
-	else if (slot->changes >= CHANGES_MAX)
-		refuse(slot, change.number, "too many changes wait for the disk");
 	else if (thr_state_change(slot->master->state, &change))
 		refuse(slot, change.number, strerror(ENOMEM));
 	else

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Changes of what is set for keys, on their way from a worker's store to the master, who puts
- * them on disk and in force. A master who does not read (it is behind with hundreds of messages) is
- * not waited for: the change has failed.
+ * them on disk and in force.
+ *
+ *   store's list, by number:   [ the master has them: THR_CHANGES_MAX at most ][ they wait ]
+ *                                                                    last -----^
+ *
+ * The answers to a whole batch come at once, and the channel holds only so many messages: so
+ * the master has no more changes of a worker than that, and each answer lets the next one go.
+ * Those that wait are the store's alone: one whose client went away is never made.
+ *
+ * A master who does not read for so long that the channel is full is not waited for: the
+ * change has failed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,22 +23,6 @@ void keep_tell(void *context, bool bad, const char *text)
 {
 	(void)context;
 	thr_log(bad ? THR_LOG_WARNING : THR_LOG_INFO, "%s", text);
-}
-
-static void on_refuse(struct thr_deferred *deferred)
-{
-	struct worker *worker = WORKER(deferred, keeping.refuse);
-	uint64_t from = worker->keeping.refused[0], to = worker->keeping.refused[1];
-
-	worker->keeping.refused[0] = 0;
-	for (uint64_t number = from; number <= to; number++)
-		thr_store_changed(worker->store, number, THR_CHANGE_FAILED, 0,
-				  "the master does not take changes");
-}
-
-void keep_init(struct worker *worker)
-{
-	worker->keeping.refuse.run = on_refuse;
 }
 
 static void compose(const struct thr_change *change, struct thr_message_change *ret_message)
@@ -52,30 +45,59 @@ static void compose(const struct thr_change *change, struct thr_message_change *
 	*ret_message = message;
 }
 
-/* Once one could not be given to the master, none of this turn is: so the refused are in a
- * row. They are told at its end, when the store expects it. */
-static void refuse(struct worker *worker, uint64_t number)
+/* Give the master what waits, as long as it may have more. */
+static int send_waiting(struct worker *worker)
 {
-	if (!worker->keeping.refused[0])
-		worker->keeping.refused[0] = number;
-	worker->keeping.refused[1] = number;
-	thr_loop_defer(worker->loop, &worker->keeping.refuse);
+	struct keeping *keeping = &worker->keeping;
+
+	while (keeping->count < THR_CHANGES_MAX) {
+		const struct thr_change *change =
+			thr_store_kept_after(worker->store, keeping->last);
+		struct thr_message message = {.kind = THR_MESSAGE_CHANGE};
+		int r;
+
+		if (!change)
+			break;
+		compose(change, &message.change);
+		r = thr_message_send(worker->parts->channel, &message, NULL);
+		if (r)
+			return r;
+		keeping->last = change->number;
+		keeping->count++;
+	}
+	return 0;
+}
+
+/* At the end of the turn, when the store expects it; what follows from it is for the next. */
+static void on_refuse(struct thr_deferred *deferred)
+{
+	struct worker *worker = WORKER(deferred, keeping.refuse);
+	uint64_t newest = worker->keeping.newest;
+	const struct thr_change *change;
+
+	while ((change = thr_store_kept_after(worker->store, worker->keeping.last)) &&
+	       change->number <= newest)
+		thr_store_changed(worker->store, change->number, THR_CHANGE_FAILED, 0,
+				  "the master does not take changes");
+}
+
+void keep_init(struct worker *worker)
+{
+	worker->keeping.refuse.run = on_refuse;
+}
+
+static void go_on(struct worker *worker)
+{
+	if (send_waiting(worker))
+		thr_loop_defer(worker->loop, &worker->keeping.refuse);
 }
 
 void keep_change(void *context, struct thr_change *change)
 {
 	struct worker *worker = context;
-	struct keeping *keeping = &worker->keeping;
-	struct thr_message message = {.kind = THR_MESSAGE_CHANGE};
 
-	compose(change, &message.change);
-	if (keeping->refused[0] || thr_message_send(worker->parts->channel, &message, NULL)) {
-		refuse(worker, change->number);
-		return;
-	}
-	if (!keeping->count++)
-		keeping->first = change->number;
-	keeping->last = change->number;
+	worker->keeping.newest = change->number;
+	go_on(worker);
 }
 
 void keep_changed(struct worker *worker, const struct thr_message_changed *changed)
@@ -84,16 +106,20 @@ void keep_changed(struct worker *worker, const struct thr_message_changed *chang
 		worker->keeping.count--;
 	thr_store_changed(worker->store, changed->number, changed->result, changed->version,
 			  changed->why);
+	go_on(worker);
 }
 
 void keep_give_up(struct worker *worker)
 {
 	struct keeping *keeping = &worker->keeping;
+	uint64_t newest = keeping->newest;
+	const struct thr_change *change;
 
-	if (!keeping->count)
-		return;
 	keeping->count = 0;
-	for (uint64_t number = keeping->first; number <= keeping->last; number++)
-		thr_store_changed(worker->store, number, THR_CHANGE_FAILED, 0,
-				  "the master has ended: it may be in force after the next start");
+	while ((change = thr_store_kept_after(worker->store, 0)) && change->number <= newest)
+		thr_store_changed(worker->store, change->number, THR_CHANGE_FAILED, 0,
+				  change->number <= keeping->last
+					  ? "the master has ended: it may be in force after the "
+					    "next start"
+					  : "the master has ended");
 }

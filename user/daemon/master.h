@@ -61,6 +61,7 @@ struct thr_slot {
 	struct thr_timer timer;
 	bool asked;		  /* a CONFIG is not answered yet */
 	bool behind;		  /* it could not take the last one, and has the one before */
+	bool deaf;		  /* it took no more messages, and is being killed */
 	uint64_t generation;	  /* that the worker serves by; 0: none yet */
 	uint64_t answered;	  /* the last that it took or could not take */
 	uint64_t turn_ms;	  /* of its loop, when that was looked at last */
@@ -196,7 +197,8 @@ void thr_fronts_close(struct thr_master *master);
 int thr_changes_open(struct thr_master *master, const struct thr_config *config,
 		     struct thr_error *error);
 
-/* A worker wants a quota changed. Returns 1, or -EPROTO when that makes no sense. */
+/* A worker wants a quota changed. Returns 1, or -EPROTO when that makes no sense, or it waits
+ * for THR_CHANGES_MAX already. */
 struct thr_message_change;
 int thr_changes_hear(struct thr_slot *slot, const struct thr_message_change *message);
 

@@ -36,6 +36,11 @@ enum thr_message_kind {
 	THR_MESSAGE_DRAIN,
 };
 
+/* Changes of a worker that are not answered, at most. Either side of the channel holds more than
+ * twice as many messages (167 by the kernel's default of net.core.wmem_default), so that neither
+ * they nor their answers fill it. */
+#define THR_CHANGES_MAX 64
+
 /* A struct thr_change without pointers, and without types that not every bit pattern
  * is a value of: a worker may say anything. */
 struct thr_message_change {

@@ -57,13 +57,15 @@ void thr_slot_kill(const struct thr_slot *slot)
 		kill(slot->pid, SIGKILL);
 }
 
-/* What cannot be sent was not read for hundreds of messages. */
+/* What cannot be sent: as much is there unread as the channel holds, which is more than there
+ * is to say to a worker that reads. */
 void thr_slot_tell(struct thr_slot *slot, const struct thr_message *message, const int *fds)
 {
-	int r = thr_message_send(slot->channel.fd, message, fds);
+	int r = slot->deaf ? 0 : thr_message_send(slot->channel.fd, message, fds);
 
 	if (!r || r == -EPIPE || r == -ECONNRESET)
 		return;
+	slot->deaf = true;
 	thr_slot_kill(slot);
 	thr_log(THR_LOG_ERROR, "worker %u takes no messages (%s): killed it", slot->number + 1,
 		strerror(-r));
@@ -381,7 +383,7 @@ static void bury(struct thr_slot *slot)
 	while (hear(slot) > 0) /* its last words */
 		;
 	thr_changes_forget(slot);
-	slot->asked = false;
+	slot->asked = slot->deaf = false;
 	slot->generation = 0;
 	slot->answered = 0;
 	slot->still = 0;

@@ -29,12 +29,11 @@ struct incoming {
 	struct thr_error error;
 };
 
-/* Changes that the master has, or could not be given. Their numbers go up by one. */
+/* Changes that the store has, whose numbers go up by one. */
 struct keeping {
-	uint64_t count;	     /* that it has */
-	uint64_t first;	     /* none of these is before it, */
-	uint64_t last;	     /* or after it */
-	uint64_t refused[2]; /* the first and last that it could not be given; 0: none */
+	unsigned int count; /* that the master has */
+	uint64_t last;	    /* that it was given; those after it wait */
+	uint64_t newest;    /* of all */
 	struct thr_deferred refuse;
 };
 
@@ -93,7 +92,7 @@ void keep_change(void *context, struct thr_change *change);
 /* The master's answer. */
 void keep_changed(struct worker *worker, const struct thr_message_changed *changed);
 
-/* The master is gone: nothing that it has will be answered. */
+/* The master is gone: nothing that it has will be answered, and nothing more is made. */
 void keep_give_up(struct worker *worker);
 
 #endif

@@ -196,6 +196,18 @@ void thr_store_changed(struct thr_store *store, uint64_t number, enum thr_change
 	}
 }
 
+const struct thr_change *thr_store_kept_after(const struct thr_store *store, uint64_t number)
+{
+	for (struct thr_link *item = store->changes.next; item != &store->changes;
+	     item = item->next) {
+		const struct thr_change *change = THR_CONTAINER(item, struct thr_change, item);
+
+		if (change->number > number)
+			return change;
+	}
+	return NULL;
+}
+
 /* --- how it is --- */
 
 bool thr_store_is_degraded(const struct thr_store *store)

@@ -171,6 +171,10 @@ void thr_store_forget(struct thr_store *store, struct thr_change *change);
 void thr_store_changed(struct thr_store *store, uint64_t number, enum thr_change_result result,
 		       uint64_t version, const char *why);
 
+/* Of what `keep` was handed and is neither done nor forgotten, the first one after `number`:
+ * numbers begin at 1 and go up by one. NULL: there is none. */
+const struct thr_change *thr_store_kept_after(const struct thr_store *store, uint64_t number);
+
 /* --- how it is --- */
 
 /* It can decide as its limits ask for: false while Redis is away and a limit that was
