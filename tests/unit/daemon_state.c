@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/cleanup.h"
@@ -36,6 +37,36 @@ struct fixture {
 	struct got got[ANSWERS];
 	size_t answered;
 };
+
+/* What was synced, by its path, since the fixture was made; and what cannot be. */
+static struct {
+	char path[32][80];
+	size_t count;
+	char refused[80];
+} syncs;
+
+/* In the place of the C library's. */
+int fsync(int fd)
+{
+	char link[32], path[80] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	assert_true(readlink(link, path, sizeof(path) - 1) > 0);
+	if (syncs.count < ARRAY_SIZE(syncs.path))
+		memcpy(syncs.path[syncs.count++], path, sizeof(path));
+	if (strcmp(path, syncs.refused) != 0)
+		return (int)syscall(SYS_fsync, fd);
+	errno = EIO;
+	return -1;
+}
+
+static bool was_synced(const char *path)
+{
+	for (size_t i = 0; i < syncs.count; i++)
+		if (strcmp(syncs.path[i], path) == 0)
+			return true;
+	return false;
+}
 
 static void on_answer(void *context, const struct thr_state_answer *answer)
 {
@@ -67,6 +98,7 @@ static int setup(void **state)
 
 	if (!fixture)
 		return -1;
+	memset(&syncs, 0, sizeof(syncs));
 	strcpy(fixture->folder, "/tmp/thr-state-XXXXXX");
 	assert_non_null(mkdtemp(fixture->folder));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/limits.json", fixture->folder);
@@ -326,6 +358,20 @@ static void the_file_is_its_owners_alone_and_nothing_is_left_aside(void **state)
 	assert_int_equal(access(aside, F_OK), -1);
 }
 
+/* Else it is gone after a power failure, and the file with it. */
+static void a_folder_that_is_made_is_on_disk(void **state)
+{
+	struct fixture *fixture = *state;
+	struct stat status;
+
+	snprintf(fixture->path, sizeof(fixture->path), "%s/new/limits.json", fixture->folder);
+	syncs.count = 0;
+	assert_int_equal(reopen(fixture, MAX, NULL), 0);
+	put(fixture, "a");
+	assert_true(was_synced(fixture->folder));
+	assert_int_equal(stat(fixture->path, &status), 0);
+}
+
 /* --- the file --- */
 
 static void quotas_are_read_as_they_were_written(void **state)
@@ -484,6 +530,7 @@ int main(int argc, char **argv)
 		TEST(a_worker_that_is_gone_is_not_answered),
 		TEST(what_cannot_be_written_changes_nothing),
 		TEST(the_file_is_its_owners_alone_and_nothing_is_left_aside),
+		TEST(a_folder_that_is_made_is_on_disk),
 		TEST(quotas_are_read_as_they_were_written),
 		TEST(every_byte_that_is_lost_or_changed_is_noticed),
 		TEST(a_damaged_file_is_kept),

@@ -157,13 +157,46 @@ static int replace(int folder, const char *name, const struct thr_buffer *text)
 	return r;
 }
 
-static int open_folder(const char *path)
+static int open_directory(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0 && errno == ENOENT && !mkdir(path, 0700))
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+static int sync_directory(const char *path)
+{
+	AUTO_CLOSE int fd = open_directory(path);
+
+	if (fd < 0)
+		return fd;
+	return fsync(fd) ? -errno : 0;
+}
+
+/* One that is not on disk would take the file with it; then it is made again. */
+static int make_folder(const char *path)
+{
+	AUTO_FREE char *copy = strdup(path);
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	if (mkdir(path, 0700))
+		return -errno;
+	r = sync_directory(dirname(copy));
+	if (r)
+		rmdir(path);
+	return r;
+}
+
+static int open_folder(const char *path)
+{
+	int r = open_directory(path);
+
+	if (r != -ENOENT)
+		return r;
+	r = make_folder(path);
+	return r ? r : open_directory(path);
 }
 
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error)
