@@ -47,7 +47,7 @@ start() {
 	shift 2
 	setpriv --pdeathsig TERM taskset -c "$cpu" "$@" \
 		>"$work/$name/stdout" 2>"$work/$name/stderr" &
-	pid_of[$name]=$!
+	pid_of["$name"]=$!
 }
 
 start_redis() {

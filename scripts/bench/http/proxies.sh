@@ -45,7 +45,7 @@ start() {
 	shift
 	nsenter --net="$NAMESPACE" taskset -c "$PROXY_CPU" "$@" \
 		>"$work/$name/stdout" 2>"$work/$name/stderr" &
-	pid_of[$name]=$!
+	pid_of["$name"]=$!
 }
 
 start_relay() {
