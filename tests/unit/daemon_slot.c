@@ -277,6 +277,38 @@ static void a_listener_that_was_declined_is_lent_again(void **state)
 	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
 }
 
+/* What is served in a new place may ask for more than it knows: a token. */
+static void a_worker_with_the_configuration_before_borrows_nothing(void **state)
+{
+	struct fixture *fixture = *state;
+	struct thr_message message;
+
+	serve_old(fixture);
+	reload(fixture);
+	thr_slot_died(&fixture->slots[0], 0);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], THR_NOBODY);
+	assert_false(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
+	answer(fixture, 1, NEW, 0);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], 1);
+	assert_true(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
+}
+
+static void one_that_falls_behind_gives_back_what_it_borrowed(void **state)
+{
+	struct fixture *fixture = *state;
+	struct thr_message message;
+
+	serve_old(fixture);
+	thr_slot_died(&fixture->slots[0], 0);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], 1);
+	reload(fixture);
+	answer(fixture, 1, NEW, -ENOMEM);
+	assert_int_equal(fixture->slots[0].borrower[THR_FRONT_PROXY], THR_NOBODY);
+	assert_true(hears(fixture, 1, THR_MESSAGE_UNLISTEN, &message));
+	assert_int_equal(message.slot, 0);
+	assert_int_equal(message.front, THR_FRONT_PROXY);
+}
+
 /* Its process id may be another process's by then: here it still is one. */
 static void the_last_words_of_a_dead_worker_change_nothing(void **state)
 {
@@ -364,6 +396,25 @@ static void a_socket_that_a_worker_shut_down_is_new_for_all(void **state)
 	assert_int_equal(access(address.sun_path, F_OK), -1);
 }
 
+static void a_new_socket_is_not_for_one_with_the_configuration_before(void **state)
+{
+	struct fixture *fixture = *state;
+	struct sockaddr_un address;
+	struct thr_message message;
+
+	serve_old(fixture);
+	reload(fixture);
+	answer(fixture, 0, NEW, 0);
+	answer(fixture, 1, NEW, -ENOMEM);
+	address = serve_api_on_a_socket(fixture);
+	assert_int_equal(shutdown(fixture->slots[0].listener[THR_FRONT_API], SHUT_RDWR), 0);
+	thr_slot_died(&fixture->slots[0], 0);
+	assert_true(is_answered(&address));
+	assert_false(hears(fixture, 1, THR_MESSAGE_LISTEN, &message));
+	assert_false(was_killed(fixture->pids[1]));
+	thr_fronts_close(&fixture->master);
+}
+
 static void a_change_that_makes_no_sense_ends_the_worker(void **state)
 {
 	const struct thr_message message = {.kind = THR_MESSAGE_CHANGE};
@@ -419,9 +470,12 @@ int main(int argc, char **argv)
 		TEST(an_answer_to_what_was_not_asked_makes_no_sense),
 		TEST(a_newer_configuration_waits_for_the_answer_to_the_one_before),
 		TEST(a_listener_that_was_declined_is_lent_again),
+		TEST(a_worker_with_the_configuration_before_borrows_nothing),
+		TEST(one_that_falls_behind_gives_back_what_it_borrowed),
 		TEST(the_last_words_of_a_dead_worker_change_nothing),
 		TEST(the_listener_of_a_dead_worker_is_as_it_was),
 		TEST(a_socket_that_a_worker_shut_down_is_new_for_all),
+		TEST(a_new_socket_is_not_for_one_with_the_configuration_before),
 		TEST(a_change_that_makes_no_sense_ends_the_worker),
 		TEST(one_that_takes_no_messages_is_killed_and_told_no_more),
 		TEST(a_loop_that_stands_still_is_killed),

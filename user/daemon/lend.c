@@ -3,6 +3,9 @@
  * Listeners of workers that do not serve: lent to workers that do, so that clients who
  * come meanwhile do not wait for the restart, and looked after when they come back, for
  * the worker that had one may have been in a stranger's hands.
+ *
+ * Listeners are of the configuration in force, and so are their borrowers: one that has the
+ * configuration before, or has not answered yet, may not know that a token is asked for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +17,11 @@
 #include "daemon/master.h"
 #include "daemon/message.h"
 
+static bool is_up_to_date(const struct thr_slot *slot)
+{
+	return slot->pid && slot->generation == slot->master->generation->number;
+}
+
 static struct thr_slot *find_borrower(struct thr_master *master, unsigned int lender)
 {
 	unsigned int first = master->slots[lender].ask_next;
@@ -21,7 +29,7 @@ static struct thr_slot *find_borrower(struct thr_master *master, unsigned int le
 	for (unsigned int i = 0; i < master->worker_count; i++) {
 		struct thr_slot *slot = &master->slots[(first + i) % master->worker_count];
 
-		if (slot->number != lender && thr_slot_is_serving(slot))
+		if (slot->number != lender && is_up_to_date(slot))
 			return slot;
 	}
 	return NULL;
@@ -80,6 +88,18 @@ void thr_slot_take_back(struct thr_slot *slot)
 		take_back(slot, i);
 }
 
+void thr_slot_give_back(const struct thr_slot *slot)
+{
+	struct thr_master *master = slot->master;
+
+	for (unsigned int i = 0; i < master->worker_count * THR_FRONTS; i++) {
+		struct thr_slot *lender = &master->slots[i / THR_FRONTS];
+
+		if (lender->borrower[i % THR_FRONTS] == slot->number)
+			take_back(lender, i % THR_FRONTS);
+	}
+}
+
 void thr_slots_recall(struct thr_master *master, enum thr_front front)
 {
 	for (unsigned int i = 0; i < master->worker_count; i++)
@@ -107,7 +127,7 @@ static void share_replacement(struct thr_slot *from, unsigned int front)
 				strerror(errno));
 		else if (slot->asked)
 			thr_slot_kill(slot);
-		else if (slot->pid)
+		else if (is_up_to_date(slot))
 			hand_over(slot, slot, front);
 		take_back(slot, front);
 	}

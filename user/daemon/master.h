@@ -150,12 +150,14 @@ bool thr_slot_is_serving(const struct thr_slot *slot);
 
 /* --- lend.c --- */
 
-/* Lend the listeners of slots that do not serve to workers that do; take back what
- * is lent. */
+/* Lend the listeners of slots that do not serve to workers that have the configuration in
+ * force; take back what is lent. */
 void thr_slots_lend(struct thr_master *master);
 void thr_slots_recall(struct thr_master *master, enum thr_front front);
 
+/* Take back what it lent, or what it borrowed. */
 void thr_slot_take_back(struct thr_slot *slot);
+void thr_slot_give_back(const struct thr_slot *slot);
 
 /* Have listeners that listen and do not block, where something is served. */
 void thr_slot_mend_listeners(struct thr_slot *slot);

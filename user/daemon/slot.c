@@ -127,6 +127,7 @@ static void fall_behind(struct thr_slot *slot, const char *why)
 			"before, and is asked again every second",
 			slot->number + 1, why);
 	slot->behind = true;
+	thr_slot_give_back(slot);
 }
 
 static void catch_up(struct thr_slot *slot, uint64_t generation)
