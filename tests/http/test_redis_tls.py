@@ -5,6 +5,7 @@ How the daemon gets to Redis: TLS whose name is verified, certificates, users an
 passwords, databases, Unix sockets; and that what is wrong is said once and harms nobody.
 """
 import os
+import re
 import urllib.parse
 
 from api import SLOW, Api, api_section, check_for, check_until, serve
@@ -13,6 +14,7 @@ from redis import PATIENT, Certificates, Redis, store
 from support import (
     cases,
     expect,
+    expect_match,
     fail,
     run_before_others,
     run_suite,
@@ -159,9 +161,9 @@ def test_plain_to_a_server_with_tls_is_said():
 @cases(
     {
         "that_is_not_there": (None, r"ca\.pem: .*No such file"),
-        "that_is_empty": ("", r"ca\.pem|certificate"),
+        "that_is_empty": ("", r"ca\.pem: .*certificate"),
         "that_is_garbage": ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-                            r"ca\.pem|certificate"),
+                            r"ca\.pem: .*certificate"),
     }
 )
 def test_authority_s_file(text, pattern):
@@ -172,6 +174,49 @@ def test_authority_s_file(text, pattern):
                            store=store("rediss://127.0.0.1:1", ca_file=str(file)))
 
     expect_refused(config, pattern, commands=("run",))
+
+
+def garbage_for(directory, key):
+    """The files of a client, of which one holds nothing that can be used."""
+    certificates = the_certificates()
+    files = {
+        "ca_file": certificates.ca,
+        "cert_file": certificates.client_cert,
+        "key_file": certificates.client_key,
+    }
+    path = directory / f"bad-{key}.pem"
+    path.write_text("garbage")
+    return files | {key: str(path)}
+
+
+@cases({"ca": "ca_file", "cert": "cert_file", "key": "key_file"})
+def test_file_that_is_no_use_is_refused(key):
+    """At the start, and at a reload, which changes nothing."""
+    config = configuration([], api=api_section(), store=store("rediss://127.0.0.1:1"))
+    daemon = Daemon(config)
+    files = garbage_for(new_directory(), key)
+    config["store"] = config["store"] | store("rediss://127.0.0.1:1", **files)
+    pattern = rf"master: {re.escape(files[key])}: store\.redis\.{key}: .*refused: nothing changed"
+
+    log = daemon.reload(config)
+
+    expect_match("log", log, pattern)
+    expect("it is reloaded", "reloaded: " in log, False)
+    expect("status", Api(daemon).call("GET", "/health").status, 200)
+    said = expect_refused(config, re.escape(files[key]), commands=("run",))
+    expect("a worker is said to have ended", "worker" in said, False)
+
+
+def test_key_of_another_certificate_is_refused():
+    files = {
+        "ca_file": the_certificates().ca,
+        "cert_file": the_certificates().client_cert,
+        "key_file": Certificates().client_key,
+    }
+    config = configuration([], api=api_section(), store=store("rediss://127.0.0.1:1", **files))
+
+    expect_refused(config, rf"{re.escape(files['key_file'])}: store\.redis\.key_file: not the key",
+                   commands=("run",))
 
 
 def test_new_certificates_hold_after_a_reload():

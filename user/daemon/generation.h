@@ -24,8 +24,8 @@ struct thr_generation {
 };
 
 /* Read and validate the file with the environment of this process, and read the files that
- * it names. Returns 0, or a
- * negative errno with the error of thr_config_load(). */
+ * it names. Returns 0, or a negative errno with the error of thr_config_load() or of
+ * thr_secrets_read(). */
 int thr_generation_load(const char *path, struct thr_generation **ret_generation,
 			struct thr_error *error);
 

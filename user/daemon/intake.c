@@ -67,7 +67,7 @@ static int configure_store(struct worker *worker, const struct thr_config *confi
 	return thr_store_configure(worker->store, &settings, error);
 }
 
-/* The store first: what can be wrong with a good file is a certificate. */
+/* The store first, which has the most to make. That certificates are good, the master has seen. */
 static int configure_shared(struct worker *worker, const struct thr_config *config, int secrets_fd,
 			    bool *ret_changed, struct thr_error *error)
 {

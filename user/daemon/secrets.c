@@ -13,6 +13,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "store/redis.h"
 
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 #define TOKEN_BYTES_LEAST 16
@@ -141,6 +142,36 @@ static int digest_token(const char *path, struct head *head, struct thr_error *e
 	return 0;
 }
 
+/* Say which file is at fault, which a store does not know. */
+static int fail_tls(const struct thr_redis_config *redis, int code, const struct thr_error *fault,
+		    struct thr_error *error)
+{
+	const struct {
+		const char *key, *path;
+	} files[] = {
+		{"store.redis.ca_file: ", redis->ca_file},
+		{"store.redis.cert_file: ", redis->cert_file},
+		{"store.redis.key_file: ", redis->key_file},
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (strncmp(fault->text, files[i].key, strlen(files[i].key)) == 0)
+			return thr_fail(error, code, "%s: %s", files[i].path, fault->text);
+	return thr_fail(error, code, "%s", fault->text);
+}
+
+/* A worker that could not use them would have no configuration at all. */
+static int check_tls(const struct thr_redis_config *redis, char *const *texts,
+		     struct thr_error *error)
+{
+	const struct thr_redis_settings settings = {
+		.ca = texts[CA], .certificate = texts[CERTIFICATE], .key = texts[KEY]};
+	struct thr_error fault;
+	int r = redis->tls ? thr_redis_check_tls(&settings, &fault) : 0;
+
+	return r ? fail_tls(redis, -r, &fault, error) : 0;
+}
+
 /* --- packing --- */
 
 static int write_all(int fd, const void *bytes, size_t size)
@@ -193,6 +224,8 @@ int thr_secrets_read(const struct thr_config *config, int *ret_fd, struct thr_er
 		if (paths[i])
 			r = read_text(paths[i], &unused, &texts[i], error);
 	cut_line_end(texts[PASSWORD]);
+	if (!r && is_shared)
+		r = check_tls(redis, texts, error);
 	if (!r) {
 		r = pack(&head, texts, ret_fd);
 		if (r)

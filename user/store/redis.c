@@ -311,6 +311,16 @@ int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
 	return 0;
 }
 
+int thr_redis_check_tls(const struct thr_redis_settings *settings, struct thr_error *error)
+{
+	SSL_CTX *context;
+	int r = thr_redis_tls_context(settings, &context, error);
+
+	if (!r)
+		SSL_CTX_free(context);
+	return r;
+}
+
 void thr_redis_free(struct thr_redis *redis)
 {
 	if (!redis)

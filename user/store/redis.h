@@ -103,7 +103,7 @@ struct thr_redis_call {
 	bool is_sent, is_asking;
 };
 
-/* Returns 0 or a negative errno with `error` set (a certificate that cannot be read).
+/* Returns 0 or a negative errno with `error` set, as by thr_redis_check_tls().
  * Settings are copied; nothing is connected before the first call. `scripts` is an array
  * that outlives the client. */
 int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
@@ -115,6 +115,11 @@ int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
 /* Calls that are in flight are not called back. Its memory goes at the end of the loop's
  * turn, so that a call that was just answered may free it. NULL-safe. */
 void thr_redis_free(struct thr_redis *redis);
+
+/* Whether thr_redis_new() would take the PEM texts of `settings`, for who reads them from files
+ * on behalf of others. Returns 0, or -EINVAL with `error` beginning with the key of the
+ * configuration that is at fault ("store.redis.ca_file: "), or -ENOMEM. */
+int thr_redis_check_tls(const struct thr_redis_settings *settings, struct thr_error *error);
 
 /* Whether a call for `key` would be taken now. */
 bool thr_redis_is_available(const struct thr_redis *redis, struct thr_slice key);
