@@ -6,10 +6,20 @@ import socket
 import subprocess
 import threading
 
+from api import Api, json_of
 from client import Client, Load, ask_once
-from daemon import PROGRAM, Daemon, configuration, free_port, limit, to_yaml
+from daemon import PROGRAM, Daemon, configuration, free_port, limit, new_directory, to_yaml
 from message import response
-from support import DEADLINE_S, Skip, cases, expect, expect_match, run_suite, wait_until
+from support import (
+    DEADLINE_S,
+    Skip,
+    cases,
+    expect,
+    expect_match,
+    run_suite,
+    shared,
+    wait_until,
+)
 from upstream import Upstream, answering
 from websocket import echo_frames, upgrade
 
@@ -228,6 +238,69 @@ def test_listener_of_another_process_on_the_port_is_not_joined():
         expect_match("log", said, "127.0.0.2:.* in use by another process")
         expect_match("log", said, "reload (was )?refused")
     expect("status", ask_once(proxy.port).status, 200)
+
+
+def with_api(config, name):
+    """The configuration with an API, and the state file of that name beside the others."""
+    api = {"listen": f"127.0.0.1:{free_port()}"}
+    return configuration({"/": Upstream()}, api=api, server=config["server"]) | {
+        "store": {"memory": {"state_file": str(state_files() / name)}}
+    }
+
+
+@shared
+def state_files():
+    return new_directory()
+
+
+def put(config):
+    api = Api(config["api"]["listen"])
+    return api.put("key", 5, 1).status
+
+
+def test_reload_that_was_refused_leaves_the_state_file_open_to_choice():
+    config = configuration({"/": Upstream()})
+    daemon = Daemon(config)
+
+    said = daemon.reload(with_api(config, "a") | {"xdp": {"interfaces": ["no-such-device"]}})
+    expect_match("log", said, "no-such-device.*refused: nothing changed")
+    good = with_api(config, "b")
+    said = daemon.reload(good)
+
+    expect_match("log", said, "reloaded: ")
+    expect("status", put(good), 201)
+    expect("a was written", (state_files() / "a").exists(), False)
+    expect("b was written", (state_files() / "b").exists(), True)
+
+
+def test_what_a_refused_reload_read_is_not_in_force():
+    config = configuration({"/": Upstream()})
+    old = with_api(config, "old")
+    daemon = Daemon(old)
+    expect("status", put(old), 201)
+    daemon.stop()
+    daemon = Daemon(config)
+
+    daemon.reload(old | {"xdp": {"interfaces": ["no-such-device"]}})
+    new = with_api(config, "new")
+    expect_match("log", daemon.reload(new), "reloaded: ")
+
+    expect("status", Api(new["api"]["listen"]).get("key").status, 404)
+
+
+def test_another_state_file_is_refused():
+    config = configuration({"/": Upstream()})
+    first, second = with_api(config, "first"), with_api(config, "second")
+    daemon = Daemon(first)
+
+    said = daemon.reload(second)
+
+    expect_match("log", said, f"{state_files()}/first.*{state_files()}/second.*restart.*refused")
+    expect("status", put(first), 201)
+    expect_match("log", daemon.reload(config), "reloaded: ")
+    expect_match("log", daemon.reload(second), "restart.*refused")
+    expect_match("log", daemon.reload(first), "reloaded: ")
+    expect("capacity", json_of(Api(first["api"]["listen"]).get("key"))["capacity"], 5)
 
 
 def test_websocket_survives():

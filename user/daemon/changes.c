@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/cleanup.h"
 #include "daemon/master.h"
 #include "daemon/message.h"
 #include "daemon/state_file.h"
@@ -46,9 +47,31 @@ int thr_changes_open(struct thr_master *master, const struct thr_config *config,
 		.context = master,
 	};
 
-	if (master->state || !config->api.present || config->store.backend != THR_BACKEND_MEMORY)
+	if (!config->api.present || config->store.backend != THR_BACKEND_MEMORY)
 		return 0;
-	return thr_state_new(&parts, &master->state, error);
+	if (!master->state)
+		return thr_state_new(&parts, &master->state, error);
+	if (strcmp(config->store.state_file, thr_state_path(master->state)) == 0)
+		return 0;
+	return thr_fail(error, EBUSY,
+			"store.memory.state_file changes from %s to %s only by a restart",
+			thr_state_path(master->state), config->store.state_file);
+}
+
+static void remove_one(void *context, struct thr_slice key, const struct thr_quota *quota)
+{
+	const struct thr_master *master = context;
+	const struct thr_hash hash =
+		thr_hash(thr_memory_hash_key(master->buckets), key.at, key.length);
+
+	(void)quota;
+	thr_quotas_remove(master->quotas, &hash, key);
+}
+
+void thr_changes_close(struct thr_master *master)
+{
+	thr_state_free(TAKE_PTR(master->state));
+	thr_quotas_each(master->quotas, remove_one, master);
 }
 
 void thr_changes_forget(struct thr_slot *slot)

@@ -194,10 +194,13 @@ void thr_fronts_close(struct thr_master *master);
 
 /* --- changes.c --- */
 
-/* Read the state file, where `config` needs it and it was not read yet. Returns 0, or a
- * negative errno with `error` set. */
+/* Read the state file, where `config` needs it and it was not read yet; refuse another one than
+ * that. Returns 0, or a negative errno with `error` set. */
 int thr_changes_open(struct thr_master *master, const struct thr_config *config,
 		     struct thr_error *error);
+
+/* As if it had not been read, for a configuration that does not come into force. */
+void thr_changes_close(struct thr_master *master);
 
 /* A worker wants a quota changed. Returns 1, or -EPROTO when that makes no sense, or it waits
  * for THR_CHANGES_MAX already. */

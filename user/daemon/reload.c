@@ -8,9 +8,9 @@
  * goes by the new. What can be refused is done first, and a refusal changes
  * nothing:
  *
- *   read and validate -> open listeners, where an address changed -> packet layer
- *       | refused: one line, all is as before                          |
- *       +<-------------------------------------------------------------+
+ *   read and validate -> open listeners, where an address changed -> state file -> packet layer
+ *       | refused: one line, all is as before                                      |
+ *       +<-------------------------------------------------------------------------+
  *   then: tell the workers -> all have answered -> close the old listeners
  *
  * A worker that cannot take it, for lack of descriptors or memory, does not hold up the
@@ -79,8 +79,6 @@ static void keep_fixed(const struct thr_master *master, struct thr_config *confi
 		warn_kept("store.memory.max_keys");
 	if (config->api.max_configs != old->api.max_configs)
 		warn_kept("api.max_configs");
-	if (master->state && !same_text(config->store.state_file, thr_state_path(master->state)))
-		warn_kept("store.memory.state_file");
 	config->server.workers = old->server.workers;
 	config->store.max_keys = old->store.max_keys;
 	config->api.max_configs = old->api.max_configs;
@@ -150,6 +148,7 @@ static int prepare(struct thr_master *master, const struct thr_config *config,
 		   struct thr_new_fronts *ret_fronts, struct thr_error *error)
 {
 	const struct thr_config *old = master->generation->config;
+	bool had_state = master->state;
 	int r = check_user(old, config, error);
 
 	if (!r)
@@ -159,6 +158,8 @@ static int prepare(struct thr_master *master, const struct thr_config *config,
 	r = thr_changes_open(master, config, error);
 	if (!r)
 		r = apply_packet(config, error);
+	if (r && master->state && !had_state)
+		thr_changes_close(master);
 	if (r)
 		thr_fronts_drop(master, ret_fronts);
 	return r;
