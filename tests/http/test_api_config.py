@@ -431,6 +431,27 @@ def test_killed_worker_takes_no_change_with_it():
     expect("status of a change", api.put("after", 7, 1).status, 201)
 
 
+def test_changes_end_with_the_master():
+    """It has 64 of them, which may be in force later; the others it never gets."""
+    daemon = Daemon(api_configuration())
+    daemon.may_lose_workers = True
+    apis = [Api(daemon) for _ in range(100)]
+    daemon.signal(signal.SIGSTOP)
+    for number, api in enumerate(apis):
+        body = {"capacity": 1, "refill_per_second": 1}
+        api.send_call("PUT", f"/config/orphan{number}", body)
+    expect("status", Api(daemon).call("GET", "/health").status, 200)  # the worker has them all
+
+    daemon.signal(signal.SIGKILL)
+
+    answers = [api.read_answer("PUT") for api in apis]
+    expect("statuses", {answer.status for answer in answers}, {503})
+    details = [answer.problem["detail"] for answer in answers]
+    expect("the master has ended", sum("master has ended" in detail for detail in details), 100)
+    expect("may be in force", sum("may be in force" in detail for detail in details), 64)
+    daemon.wait_for_end()
+
+
 def test_directory_of_the_file_is_made():
     config = api_configuration()
     file = state_file(config)
