@@ -470,7 +470,11 @@ def test_file_is_for_its_owner_alone():
     file = state_file(config)
 
     expect("mode", oct(file.stat().st_mode & 0o777), "0o600")
-    expect("files beside it", [path.name for path in file.parent.iterdir()], [file.name])
+    expect(
+        "files beside it",
+        sorted(path.name for path in file.parent.iterdir()),
+        [file.name, file.name + ".lock"],
+    )
 
 
 def test_change_that_cannot_be_kept_is_not_made():
@@ -560,6 +564,17 @@ def test_file_with_more_than_there_may_be_is_refused():
 
 def expect_start_refused(config, pattern):
     expect_refused(config, pattern, commands=("run",))
+
+
+def test_file_of_a_running_daemon_is_refused():
+    config = api_configuration()
+    api = Api(Daemon(config))
+    api.set("first", 5, 1)
+
+    second = api_configuration(store=config["store"])
+    expect_start_refused(second, r"limits\.json: is in use by another process")
+
+    expect("status of a change", api.put("first", 6, 1).status, 204)
 
 
 def test_file_that_is_left_from_a_write_is_passed_over():

@@ -52,6 +52,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
+	char lock[80];
 
 	thr_state_free(fixture->master.state);
 	thr_quotas_free(fixture->master.quotas);
@@ -60,6 +61,8 @@ static int teardown(void **state)
 	close(fixture->slot.channel.fd);
 	close(fixture->channel);
 	unlink(fixture->path);
+	snprintf(lock, sizeof(lock), "%s.lock", fixture->path);
+	unlink(lock);
 	rmdir(fixture->folder);
 	free(fixture);
 	return 0;

@@ -319,8 +319,11 @@ static void what_cannot_be_written_changes_nothing(void **state)
 {
 	struct fixture *fixture = *state;
 	const struct got *got;
+	char lock[80];
 
 	put(fixture, "a");
+	snprintf(lock, sizeof(lock), "%s.lock", fixture->path);
+	assert_int_equal(unlink(lock), 0);
 	assert_int_equal(unlink(fixture->path), 0);
 	assert_int_equal(rmdir(fixture->folder), 0);
 	write_all(fixture->folder, "", 0);
@@ -356,6 +359,25 @@ static void the_file_is_its_owners_alone_and_nothing_is_left_aside(void **state)
 	assert_int_equal(stat(fixture->path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);
 	assert_int_equal(access(aside, F_OK), -1);
+}
+
+/* Two that write would take back what the other has answered. */
+static void a_file_has_one_writer(void **state)
+{
+	struct fixture *fixture = *state;
+	struct thr_state *first;
+	struct thr_error error;
+
+	put(fixture, "a");
+	first = TAKE_PTR(fixture->state);
+	assert_int_equal(open_state(fixture, &error), -EBUSY);
+	assert_null(fixture->state);
+	assert_non_null(strstr(error.text, fixture->path));
+	assert_non_null(strstr(error.text, "another process"));
+	assert_non_null(strstr(error.text, "store.memory.state_file"));
+	thr_state_free(first);
+	assert_int_equal(reopen(fixture, MAX, &error), 0);
+	assert_int_equal(version_of(fixture, "a"), 1);
 }
 
 /* Else it is gone after a power failure, and the file with it. */
@@ -530,6 +552,7 @@ int main(int argc, char **argv)
 		TEST(a_worker_that_is_gone_is_not_answered),
 		TEST(what_cannot_be_written_changes_nothing),
 		TEST(the_file_is_its_owners_alone_and_nothing_is_left_aside),
+		TEST(a_file_has_one_writer),
 		TEST(a_folder_that_is_made_is_on_disk),
 		TEST(quotas_are_read_as_they_were_written),
 		TEST(every_byte_that_is_lost_or_changed_is_noticed),

@@ -33,6 +33,7 @@ struct list {
 struct thr_state {
 	struct thr_state_parts parts;
 	char *path;
+	int lock;	  /* on the file: another writer would take back what is answered */
 	uint64_t version; /* the last that was given */
 	struct list waiting;
 	struct list batch;		   /* empty: nothing is being written */
@@ -358,7 +359,7 @@ int thr_state_new(const struct thr_state_parts *parts, struct thr_state **ret_st
 		return thr_fail(error, ENOMEM, "%s: %s", parts->path, strerror(ENOMEM));
 	state->parts = *parts;
 	state->next.run = on_next;
-	state->wanted = state->written.fd = -1;
+	state->lock = state->wanted = state->written.fd = -1;
 	list_init(&state->waiting);
 	list_init(&state->batch);
 	state->path = strdup(parts->path);
@@ -366,6 +367,8 @@ int thr_state_new(const struct thr_state_parts *parts, struct thr_state **ret_st
 	if (r)
 		thr_fail(error, -r, "%s: %s", parts->path, strerror(-r));
 	else
+		r = thr_state_file_lock(state->path, &state->lock, error);
+	if (!r)
 		r = thr_state_file_read(state->path, parts->quotas, parts->secret, &state->version,
 					error);
 	if (r)
@@ -400,6 +403,8 @@ void thr_state_free(struct thr_state *state)
 	}
 	if (state->wanted >= 0)
 		close(state->wanted);
+	if (state->lock >= 0)
+		close(state->lock);
 	free(state->path);
 	free(state);
 }

@@ -10,6 +10,10 @@
  * limit that a crash could take back. While the file of a batch is written, further changes
  * wait for the next one, so that a slow disk makes batches larger and not more numerous.
  *
+ * One process writes the file: two would each put back what the other has changed. It is
+ * locked from before it is read until the state is freed, which is when the last worker has
+ * ended.
+ *
  * Conditions (If-Match) are judged against the table and the changes before in the batch, one
  * after the other, so of any number of workers one is first.
  *
@@ -55,7 +59,8 @@ struct thr_state_parts {
 	void *context;
 };
 
-/* Read the file into the table. Returns 0 or a negative errno with `error` set. */
+/* Take the file for this process alone, and read it into the table. Returns 0 or a negative errno
+ * with `error` set. */
 int thr_state_new(const struct thr_state_parts *parts, struct thr_state **ret_state,
 		  struct thr_error *error);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -197,6 +198,39 @@ static int open_folder(const char *path)
 		return r;
 	r = make_folder(path);
 	return r ? r : open_directory(path);
+}
+
+static int take_lock(int folder, const char *name, int *ret_fd)
+{
+	AUTO_CLOSE int fd =
+		openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+int thr_state_file_lock(const char *path, int *ret_fd, struct thr_error *error)
+{
+	/* Each of the two changes its text. */
+	AUTO_FREE char *for_folder = strdup(path);
+	AUTO_FREE char *for_name = NULL;
+	AUTO_CLOSE int folder = -1;
+	int r = for_folder && asprintf(&for_name, "%s.lock", path) > 0 ? 0 : -ENOMEM;
+
+	if (!r) {
+		folder = open_folder(dirname(for_folder));
+		r = folder < 0 ? folder : take_lock(folder, basename(for_name), ret_fd);
+	}
+	if (r == -EBUSY)
+		return thr_fail(error, EBUSY,
+				"%s: is in use by another process, which locks %s.lock: end that "
+				"one, or set another store.memory.state_file",
+				path, path);
+	return r ? thr_fail(error, -r, "%s: cannot be locked: %s", path, strerror(-r)) : 0;
 }
 
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error)

@@ -43,6 +43,16 @@ int thr_state_text_end(struct thr_buffer *text);
  */
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error);
 
+/* --- its owner --- */
+
+/*
+ * Make the folder of the file if only that is missing, and keep the file from all others that
+ * do the same until *ret_fd is closed. What is locked is FILE.lock, which stays when nobody
+ * does: the file itself is replaced. Returns 0, or a negative errno with `error` saying what to
+ * do; -EBUSY: another process has it.
+ */
+int thr_state_file_lock(const char *path, int *ret_fd, struct thr_error *error);
+
 /* --- reading --- */
 
 /*
