@@ -566,6 +566,15 @@ def expect_start_refused(config, pattern):
     expect_refused(config, pattern, commands=("run",))
 
 
+def test_file_that_cannot_be_written_is_refused():
+    config = api_configuration()
+    directory = state_file(config).parent
+    directory.rmdir()
+    directory.write_text("not a directory")
+
+    expect_start_refused(config, r"limits\.json: cannot be written: .*store\.memory\.state_file")
+
+
 def test_file_of_a_running_daemon_is_refused():
     config = api_configuration()
     api = Api(Daemon(config))

@@ -17,7 +17,8 @@
 #include "support/run.h"
 
 #define ANSWERS 4096
-#define MAX 8 /* keys */
+#define MAX 8	     /* keys */
+#define NOBODY 65534 /* its user and group */
 
 static const struct thr_hash_key secret = {{1, 2}};
 
@@ -380,6 +381,45 @@ static void a_file_has_one_writer(void **state)
 	assert_int_equal(version_of(fixture, "a"), 1);
 }
 
+/* As somebody who owns what is there, but must not write in the folder. */
+static int open_where_nothing_may_be_written(struct fixture *fixture, struct thr_error *error)
+{
+	bool is_root = geteuid() == 0;
+	char lock[80];
+	int r;
+
+	snprintf(lock, sizeof(lock), "%s.lock", fixture->path);
+	thr_state_free(TAKE_PTR(fixture->state));
+	assert_int_equal(chmod(fixture->folder, 0500), 0);
+	if (is_root) {
+		assert_int_equal(chown(fixture->folder, NOBODY, NOBODY), 0);
+		assert_int_equal(chown(lock, NOBODY, NOBODY), 0);
+		assert_int_equal(seteuid(NOBODY), 0);
+	}
+	r = open_state(fixture, error);
+	if (is_root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(chmod(fixture->folder, 0700), 0);
+	return r;
+}
+
+/* Not found out by the first change, for which it is too late. */
+static void what_cannot_be_written_is_refused_at_the_start(void **state)
+{
+	struct fixture *fixture = *state;
+	struct thr_error error;
+
+	assert_int_equal(open_where_nothing_may_be_written(fixture, &error), -EACCES);
+	assert_non_null(strstr(error.text, "limits.json: cannot be written: Permission denied"));
+	assert_non_null(strstr(error.text, "store.memory.state_file"));
+	snprintf(fixture->path, sizeof(fixture->path), "%s/no/such/limits", fixture->folder);
+	assert_int_equal(open_state(fixture, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "store.memory.state_file"));
+	snprintf(fixture->path, sizeof(fixture->path), "%s/limits.json.lock/it", fixture->folder);
+	assert_int_equal(open_state(fixture, &error), -ENOTDIR);
+	assert_non_null(strstr(error.text, "store.memory.state_file"));
+}
+
 /* Else it is gone after a power failure, and the file with it. */
 static void a_folder_that_is_made_is_on_disk(void **state)
 {
@@ -553,6 +593,7 @@ int main(int argc, char **argv)
 		TEST(what_cannot_be_written_changes_nothing),
 		TEST(the_file_is_its_owners_alone_and_nothing_is_left_aside),
 		TEST(a_file_has_one_writer),
+		TEST(what_cannot_be_written_is_refused_at_the_start),
 		TEST(a_folder_that_is_made_is_on_disk),
 		TEST(quotas_are_read_as_they_were_written),
 		TEST(every_byte_that_is_lost_or_changed_is_noticed),

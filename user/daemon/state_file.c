@@ -205,7 +205,8 @@ static int take_lock(int folder, const char *name, int *ret_fd)
 	AUTO_CLOSE int fd =
 		openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 
-	if (fd < 0)
+	/* The file is replaced, which takes leave to write in its folder. */
+	if (fd < 0 || faccessat(folder, ".", W_OK | X_OK, AT_EACCESS))
 		return -errno;
 	if (flock(fd, LOCK_EX | LOCK_NB))
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
@@ -230,7 +231,13 @@ int thr_state_file_lock(const char *path, int *ret_fd, struct thr_error *error)
 				"%s: is in use by another process, which locks %s.lock: end that "
 				"one, or set another store.memory.state_file",
 				path, path);
-	return r ? thr_fail(error, -r, "%s: cannot be locked: %s", path, strerror(-r)) : 0;
+	return r ? thr_fail(
+			   error, -r,
+			   "%s: cannot be written: %s: what is set for keys is kept there: let the "
+			   "user who starts this write in its directory, or set another "
+			   "store.memory.state_file",
+			   path, strerror(-r))
+		 : 0;
 }
 
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error)

@@ -48,8 +48,9 @@ int thr_state_file_write(const char *path, const struct thr_buffer *text, struct
 /*
  * Make the folder of the file if only that is missing, and keep the file from all others that
  * do the same until *ret_fd is closed. What is locked is FILE.lock, which stays when nobody
- * does: the file itself is replaced. Returns 0, or a negative errno with `error` saying what to
- * do; -EBUSY: another process has it.
+ * does: the file itself is replaced. That it
+ * can be is found out here, and not by the first change. Returns 0, or a negative errno with
+ * `error` saying what to do; -EBUSY: another process has it.
  */
 int thr_state_file_lock(const char *path, int *ret_fd, struct thr_error *error);
 
