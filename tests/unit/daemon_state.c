@@ -348,6 +348,28 @@ static void what_cannot_be_written_changes_nothing(void **state)
 	assert_int_equal(version_of(fixture, "a"), 1);
 }
 
+/* The file is the new one by then: nobody is told that all is as before. */
+static void what_may_be_in_force_after_a_restart_is_said_to_be_so(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct got *got;
+
+	put(fixture, "a");
+	strcpy(syncs.refused, fixture->folder);
+	got = put(fixture, "b");
+	assert_int_equal(got->result, THR_CHANGE_FAILED);
+	assert_non_null(strstr(got->why, "after a restart is not known"));
+	assert_null(strstr(got->why, fixture->folder));
+	assert_int_equal(version_of(fixture, "b"), 0);
+
+	/* The next file is without it. */
+	*syncs.refused = '\0';
+	put(fixture, "c");
+	assert_int_equal(reopen(fixture, MAX, NULL), 0);
+	assert_int_equal(version_of(fixture, "b"), 0);
+	assert_int_equal(version_of(fixture, "c"), 3);
+}
+
 static void the_file_is_its_owners_alone_and_nothing_is_left_aside(void **state)
 {
 	struct fixture *fixture = *state;
@@ -591,6 +613,7 @@ int main(int argc, char **argv)
 		TEST(there_are_as_many_as_there_may_be),
 		TEST(a_worker_that_is_gone_is_not_answered),
 		TEST(what_cannot_be_written_changes_nothing),
+		TEST(what_may_be_in_force_after_a_restart_is_said_to_be_so),
 		TEST(the_file_is_its_owners_alone_and_nothing_is_left_aside),
 		TEST(a_file_has_one_writer),
 		TEST(what_cannot_be_written_is_refused_at_the_start),

@@ -245,18 +245,27 @@ static void finish(struct thr_state *state, int result, const char *why)
 		thr_loop_defer(state->parts.loop, &state->next);
 }
 
+/* For clients, whom it does not concern where the file is. */
+static void describe(int result, char *text, size_t size)
+{
+	if (result == -EINPROGRESS)
+		snprintf(text, size,
+			 "the directory of the state file cannot be synced: this is not in force, "
+			 "but whether it is after a restart is not known");
+	else
+		snprintf(text, size, "the state file cannot be written: %s", strerror(-result));
+}
+
 static void on_written(struct thr_io *io, uint32_t events)
 {
 	struct thr_state *state = THR_CONTAINER(io, struct thr_state, written);
 	eventfd_t unused;
-	char why[128];
+	char why[160];
 
 	(void)events;
 	if (eventfd_read(io->fd, &unused))
 		return;
-	/* Where the file is, is not for clients. */
-	snprintf(why, sizeof(why), "the state file cannot be written: %s",
-		 strerror(-state->result));
+	describe(state->result, why, sizeof(why));
 	if (state->result)
 		thr_log(THR_LOG_ERROR, "%s: what was to be set for keys was refused",
 			state->error.text);

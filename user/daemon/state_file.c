@@ -153,8 +153,6 @@ static int replace(int folder, const char *name, const struct thr_buffer *text)
 		r = -errno;
 	if (r)
 		unlinkat(folder, aside, 0);
-	else if (fsync(folder))
-		r = -errno;
 	return r;
 }
 
@@ -252,5 +250,11 @@ int thr_state_file_write(const char *path, const struct thr_buffer *text, struct
 		folder = open_folder(dirname(for_folder));
 		r = folder < 0 ? folder : replace(folder, basename(for_name), text);
 	}
-	return r ? thr_fail(error, -r, "%s: cannot be written: %s", path, strerror(-r)) : 0;
+	if (r)
+		return thr_fail(error, -r, "%s: cannot be written: %s", path, strerror(-r));
+	if (fsync(folder))
+		return thr_fail(error, EINPROGRESS,
+				"%s: was written, but its directory cannot be synced: %s", path,
+				strerror(errno));
+	return 0;
 }

@@ -38,8 +38,9 @@ int thr_state_text_end(struct thr_buffer *text);
 /*
  * Put the text in the place of the file, for its owner alone, and make its folder if only that
  * is missing. It is on disk when this returns 0. Else a negative errno, with `error` set, and the
- * file is as before; but when just the last step failed, which orders the folder to disk, it
- * may be the new one.
+ * file is as before; but -EINPROGRESS: it is the new one, and just the last step failed, which
+ * orders the folder to disk. Which of the two is there after a power failure is not known, and
+ * after a restart it is the new one, unless another is written before.
  */
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error);
 
