@@ -36,8 +36,8 @@ static int fail_damaged(const char *path, const char *what, struct thr_error *er
 static int fail_many(const char *path, const struct thr_quotas *quotas, struct thr_error *error)
 {
 	return thr_fail(error, ENOSPC,
-			"%s: there is something set for more keys than api.max_configs of %llu: "
-			"write a larger number",
+			"%s: there is something set for more keys than api.max_configs, which "
+			"has been %llu since the start: write a larger number, and restart",
 			path, (unsigned long long)thr_quotas_max(quotas));
 }
 
