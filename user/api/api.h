@@ -9,7 +9,7 @@
  *   dispatch.c    paths and methods       access.c      who may ask, and how often
  *   answer.c      answers, problems (RFC 9457)
  *   check.c       POST /check             check_json.c  its body
- *   config.c      /config/{key}           config_json.c its body
+ *   config.c      /config/{key}           quota_json.c  its body
  *   report.c      /health, /ready, /metrics
  *   fields.c      values of header fields key.c         what a key may be
  *
