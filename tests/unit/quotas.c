@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/rate.h"
@@ -252,6 +253,46 @@ static void add_capacity(void *context, struct thr_slice key, const struct thr_q
 	*(uint64_t *)context += quota->capacity;
 }
 
+/* What `times` look-ups of keys without a quota cost this thread. */
+static uint64_t misses_ns(const struct thr_quotas *quotas, int times)
+{
+	struct timespec before, after;
+	char key[32];
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	for (int i = 0; i < times; i++) {
+		snprintf(key, sizeof(key), "none %d", i);
+		assert_int_equal(get(quotas, key), 0);
+	}
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000 + (uint64_t)after.tv_nsec -
+	       (uint64_t)before.tv_nsec;
+}
+
+/* With what was removed left behind in every place, a search for what is not there must not
+ * go through the whole table: that takes some hundred times as long. */
+static void a_key_without_a_quota_is_told_soon_after_many_changes(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(8192, false);
+	uint64_t before_ns;
+	char key[32];
+
+	(void)state;
+	for (int i = 0; i < 8192; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		assert_int_equal(set(quotas, key, 1), 0);
+	}
+	before_ns = misses_ns(quotas, 2000);
+	for (int i = 0; i < 400000; i++) {
+		snprintf(key, sizeof(key), "%d", i);
+		assert_true(discard(quotas, key));
+		snprintf(key, sizeof(key), "%d", i + 8192);
+		assert_int_equal(set(quotas, key, 1), 0);
+	}
+	assert_in_range(misses_ns(quotas, 2000), 0, 20 * before_ns);
+	thr_quotas_free(quotas);
+}
+
 static void each_quota_is_gone_through_once(void **state)
 {
 	struct thr_quotas *quotas = quotas_for(100, false);
@@ -378,6 +419,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(keys_with_one_hash_are_told_apart),
 		cmocka_unit_test(a_full_table_takes_no_more_keys),
 		cmocka_unit_test(a_table_that_is_changed_for_long_stays_right),
+		cmocka_unit_test(a_key_without_a_quota_is_told_soon_after_many_changes),
 		cmocka_unit_test(each_quota_is_gone_through_once),
 		cmocka_unit_test(a_process_that_reads_sees_what_another_changes),
 		cmocka_unit_test(who_can_only_read_ends_by_writing),

@@ -6,8 +6,9 @@
  * writer that dies in between leaves one entry unreadable, which readers take for absent
  * after READ_TRIES, and the next writer mends.
  *
- * A removed entry leaves a grave, which a new one may take. Graves before a free place
- * are cleared, so that searches end soon.
+ * A removed entry leaves a grave, which a new one may take. Graves use up the free places
+ * in time, so that searches must not need one: they end after as many places as a key was
+ * ever put behind its first. Graves before a free place are cleared, so that most end there.
  */
 #include "store/quotas.h"
 
@@ -36,6 +37,7 @@ struct entry {
 /* The mapping. */
 struct block {
 	uint64_t count;	 /* of keys */
+	uint64_t reach;	 /* no key is so many places behind its first */
 	uint64_t tags[]; /* of `places`, then as many entries */
 };
 
@@ -199,20 +201,17 @@ static bool read_entry(const struct entry *entry, struct thr_slice key, struct t
 	return false;
 }
 
-/* The place of a key, or -1; the first place that a new one can take in *ret_room, -1
- * where there is none. */
+/* The place of a key, or -1. */
 static int64_t find(const struct thr_quotas *quotas, const struct thr_hash *hash,
-		    struct thr_slice key, struct thr_quota *ret_quota, int64_t *ret_room)
+		    struct thr_slice key, struct thr_quota *ret_quota)
 {
+	uint64_t reach = __atomic_load_n(&quotas->block->reach, __ATOMIC_ACQUIRE);
 	uint64_t tag = tag_of(hash), mask = quotas->places - 1;
 
-	*ret_room = -1;
-	for (uint64_t i = 0; i < quotas->places; i++) {
+	for (uint64_t i = 0; i < reach; i++) {
 		uint64_t place = (hash->word[1] + i) & mask;
 		uint64_t seen = __atomic_load_n(&quotas->block->tags[place], __ATOMIC_ACQUIRE);
 
-		if (seen <= GRAVE && *ret_room < 0)
-			*ret_room = (int64_t)place;
 		if (seen == FREE)
 			return -1;
 		if (seen == tag && read_entry(&quotas->entries[place], key, ret_quota))
@@ -221,12 +220,22 @@ static int64_t find(const struct thr_quotas *quotas, const struct thr_hash *hash
 	return -1;
 }
 
+/* A place for a new key: half of them are free or graves. */
+static int64_t find_room(struct thr_quotas *quotas, const struct thr_hash *hash)
+{
+	uint64_t mask = quotas->places - 1, i = 0;
+
+	while (quotas->block->tags[(hash->word[1] + i) & mask] > GRAVE)
+		i++;
+	if (i >= quotas->block->reach)
+		__atomic_store_n(&quotas->block->reach, i + 1, __ATOMIC_RELEASE);
+	return (int64_t)((hash->word[1] + i) & mask);
+}
+
 bool thr_quotas_find(const struct thr_quotas *quotas, const struct thr_hash *hash,
 		     struct thr_slice key, struct thr_quota *ret_quota)
 {
-	int64_t room;
-
-	return find(quotas, hash, key, ret_quota, &room) >= 0;
+	return find(quotas, hash, key, ret_quota) >= 0;
 }
 
 static void write_entry(struct entry *entry, struct thr_slice key, const struct thr_quota *quota)
@@ -245,12 +254,12 @@ int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struc
 		   const struct thr_quota *quota)
 {
 	struct thr_quota before;
-	int64_t room, place = find(quotas, hash, key, &before, &room);
+	int64_t place = find(quotas, hash, key, &before);
 
-	if (place < 0 && (room < 0 || quotas->block->count >= quotas->max))
+	if (place < 0 && quotas->block->count >= quotas->max)
 		return -ENOSPC;
 	if (place < 0) {
-		place = room;
+		place = find_room(quotas, hash);
 		__atomic_fetch_add(&quotas->block->count, 1, __ATOMIC_RELAXED);
 	}
 	write_entry(&quotas->entries[place], key, quota);
@@ -262,7 +271,7 @@ bool thr_quotas_remove(struct thr_quotas *quotas, const struct thr_hash *hash, s
 {
 	uint64_t mask = quotas->places - 1, at;
 	struct thr_quota before;
-	int64_t room, place = find(quotas, hash, key, &before, &room);
+	int64_t place = find(quotas, hash, key, &before);
 
 	if (place < 0)
 		return false;
