@@ -238,13 +238,19 @@ static const struct CMUnitTest tests[] = {
 		"1:15: api: listen is '/a?b': write a path without control characters"),
 	REFUSES("other_machines_without_a_token", "api: {listen: '0.0.0.0:8081'}\n",
 		"1:15: api: listen is '0.0.0.0:8081', which other machines reach: write "
-		"token_file too, or listen on 127.0.0.1"),
+		"token_file too, or listen on 127.0.0.1:8081"),
 	REFUSES("other_machines_by_ipv6_without_a_token",
 		"api:\n"
 		"  max_configs: 5\n"
 		"  listen: '[::]:8081'\n",
 		"3:11: api: listen is '[::]:8081', which other machines reach: write token_file "
-		"too, or listen on 127.0.0.1"),
+		"too, or listen on 127.0.0.1:8081"),
+	REFUSES("a_port_alone", "api: {listen: 18081}\n",
+		"1:15: api: listen is '18081': write ADDRESS:PORT, such as 127.0.0.1:8081 or "
+		"[::1]:8081, or the path of a Unix socket"),
+	REFUSES("a_port_after_a_colon", "api: {listen: ':18081'}\n",
+		"1:15: api: listen is ':18081': write ADDRESS:PORT, such as 127.0.0.1:8081 or "
+		"[::1]:8081, or the path of a Unix socket"),
 	REFUSES("a_token_in_a_relative_file", "api: {token_file: token}\n",
 		"1:19: api: token_file is 'token': write the absolute path of a file"),
 	REFUSES("a_token_in_a_directory", "api: {token_file: /etc/}\n",

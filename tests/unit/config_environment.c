@@ -304,7 +304,7 @@ static const struct CMUnitTest tests[] = {
 	REFUSES("other_machines_without_a_token", ROUTE,
 		VARIABLES("XDP_THROTTLE_API_LISTEN=192.0.2.1:80"),
 		"XDP_THROTTLE_API_LISTEN: api: listen is '192.0.2.1:80', which other machines "
-		"reach: write token_file too, or listen on 127.0.0.1"),
+		"reach: write token_file too, or listen on 127.0.0.1:80"),
 	REFUSES("two_passwords", REDIS_PASSWORD ROUTE,
 		VARIABLES("XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE=/p"),
 		"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE: redis: password_file beside a password "

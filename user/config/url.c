@@ -186,12 +186,16 @@ static const char *socket_fault(const char *text)
 
 const char *thr_listen_fault(const char *text)
 {
-	struct thr_authority authority;
-	const char *fault;
+	/* It would read as an address without its dots, or as no host at all. */
+	const char *port = text + (text[0] == ':');
+	bool is_port_alone = !port[strspn(port, "0123456789")];
+	struct thr_authority authority = {0};
+	const char *fault = NULL;
 
 	if (text[0] == '/')
 		return socket_fault(text);
-	fault = thr_authority_split(text, strlen(text), &authority);
+	if (!is_port_alone)
+		fault = thr_authority_split(text, strlen(text), &authority);
 	if (fault)
 		return fault;
 	if (!authority.is_address || !authority.port)

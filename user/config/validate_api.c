@@ -100,8 +100,8 @@ int thr_finish_api(const struct thr_reader *reader, const struct thr_node *map, 
 	if (!api->token_file && !is_for_this_machine(api))
 		return thr_refuse(reader, thr_node_find(map, "listen"),
 				  "listen is '%s', which other machines reach: write token_file "
-				  "too, or listen on 127.0.0.1",
-				  api->listen);
+				  "too, or listen on 127.0.0.1:%u",
+				  api->listen, api->port);
 	return 0;
 }
 
