@@ -3,6 +3,7 @@
  * other, methods, and what is not HTTP. */
 #include <sys/resource.h>
 
+#include "core/clock.h"
 #include "unit/api_server.h"
 
 #define CHECK_BODY "{\"key\":\"a\",\"cost\":0}"
@@ -400,6 +401,14 @@ static void what_is_not_http_is_refused_and_closed(void **state)
 
 /* --- time and drain --- */
 
+static bool is_listener(int fd)
+{
+	int value = 0;
+	socklen_t length = sizeof(value);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) && value;
+}
+
 static void a_head_and_a_body_that_do_not_come_are_408(void **state)
 {
 	static const char *const beginnings[] = {
@@ -438,6 +447,24 @@ static void who_says_nothing_is_closed(void **state)
 	hear_the_end(&talk);
 	talk_end(&talk);
 	assert_int_equal(thr_api_busy(server->api), 0);
+}
+
+/* As a worker out of control does to a Unix socket that it shares with the others. */
+static void a_listener_that_is_shut_costs_no_time(void **state)
+{
+	struct server *server = *state;
+	uint64_t begin_ns;
+	int fd;
+
+	server_listen(server, AF_UNIX);
+	/* The number that the API was given. */
+	for (fd = 0; !is_listener(fd); fd++)
+		assert_true(fd < 1024);
+	assert_int_equal(shutdown(fd, SHUT_RDWR), 0);
+	assert_int_equal(thr_loop_turn(server->loop, 1000), 0);
+	begin_ns = thr_clock_monotonic_ns();
+	assert_int_equal(thr_loop_turn(server->loop, 50), 0);
+	assert_true(thr_clock_monotonic_ns() - begin_ns > 20 * THR_NS_PER_MS);
 }
 
 static void a_drain_ends_connections_after_their_request(void **state)
@@ -551,6 +578,7 @@ int main(int argc, char **argv)
 		SERVER_TEST(who_says_nothing_is_closed),
 		SERVER_TEST(of_too_many_connections_the_longest_idle_one_goes),
 		SERVER_TEST(connections_that_are_all_in_use_make_new_ones_wait),
+		SERVER_TEST(a_listener_that_is_shut_costs_no_time),
 		SERVER_TEST(a_drain_ends_connections_after_their_request),
 	};
 

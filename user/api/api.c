@@ -80,11 +80,19 @@ static bool make_room(struct thr_api *api)
 	return found;
 }
 
+/* Whether accept4() failed by what does not go with the connection, or with the turn. A
+ * listener that is hung up was shut, which a worker that is out of control can do to a Unix
+ * socket that all have. */
+static bool is_lasting(int code, uint32_t events)
+{
+	return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM ||
+	       code == EINVAL || (code == EAGAIN && events & EPOLLHUP);
+}
+
 static void on_connections(struct thr_io *io, uint32_t events)
 {
 	struct thr_api *api = THR_CONTAINER(io, struct listener, io)->api;
 
-	(void)events;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct sockaddr_storage from = {0};
 		socklen_t length = sizeof(from);
@@ -101,8 +109,7 @@ static void on_connections(struct thr_io *io, uint32_t events)
 		}
 		fd = accept4(io->fd, (struct sockaddr *)&from, &length,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 &&
-		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+		if (fd < 0 && is_lasting(errno, events)) {
 			stop_accepting(api);
 			return;
 		}
