@@ -2,6 +2,8 @@
 /* Checks and configs whose answer the store has later: over a real Redis, which the test can
  * stop in the middle of it. */
 #include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "support/store.h"
 #include "unit/api_server.h"
@@ -11,6 +13,16 @@
 #define CALM_MS 10000 /* a deadline that plays no part */
 
 static struct redis_server redis;
+static time_t ahead_s; /* of the time that it is */
+
+/* In the place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int r = (int)syscall(SYS_clock_gettime, clock, now);
+
+	now->tv_sec += ahead_s;
+	return r;
+}
 
 static void use_redis(struct server *server, uint64_t deadline_ms)
 {
@@ -209,6 +221,33 @@ static void a_change_that_redis_cannot_make_is_503(void **state)
 	assert_int_equal(kill(redis.pid, SIGCONT), 0);
 }
 
+/* The store has deadlines of its own: one that does not keep them. */
+static void what_is_not_known_of_an_unanswered_request_is_said(void **state)
+{
+	static const char *const cases[][2] = {
+		{CHECK("a"), "whether tokens were taken is not known"},
+		{GET("/config/a"), "did not answer in time: try again."},
+		{"DELETE /config/a HTTP/1.1\r\nHost: a\r\n\r\n",
+		 "whether a change was made is not known"},
+	};
+	struct server *server = *state;
+
+	use_redis(server, 100 * CALM_MS);
+	warm_up(server);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct reply *reply = calloc(1, sizeof(*reply));
+		int fd = ask_the_frozen(server, cases[i][0]);
+
+		ahead_s += 16;
+		client_get(server, fd, reply, false);
+		assert_reply(reply, 503, "store-unavailable");
+		assert_reply(reply, 503, cases[i][1]);
+		close(fd);
+		free(reply);
+	}
+	assert_int_equal(kill(redis.pid, SIGCONT), 0);
+}
+
 #define WAIT_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(int argc, char **argv)
@@ -219,6 +258,7 @@ int main(int argc, char **argv)
 		WAIT_TEST(a_large_batch_is_answered_too),
 		WAIT_TEST(a_frozen_redis_is_waited_for_until_the_deadline),
 		WAIT_TEST(who_goes_while_the_store_is_asked_is_forgotten),
+		WAIT_TEST(what_is_not_known_of_an_unanswered_request_is_said),
 		WAIT_TEST(configs_are_kept_in_redis),
 		WAIT_TEST(a_change_that_redis_cannot_make_is_503),
 	};

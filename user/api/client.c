@@ -365,6 +365,17 @@ static void on_again(struct thr_deferred *deferred)
 		client_pump(client);
 }
 
+/* What is said of a request that the store has not answered. */
+static const char *unanswered(const struct call *call)
+{
+	if (call->kind == THR_API_CHECK)
+		return "The store did not answer in time; whether tokens were taken is not known.";
+	if (call->method == THR_METHOD_GET || call->method == THR_METHOD_HEAD)
+		return "The store did not answer in time: try again.";
+	return "The store did not answer in time; whether a change was made is not known: read the "
+	       "config, and try again.";
+}
+
 static void on_timer(struct thr_timer *timer)
 {
 	struct client *client = THR_CONTAINER(timer, struct client, timer);
@@ -382,10 +393,7 @@ static void on_timer(struct thr_timer *timer)
 	case WAIT_STORE:
 		/* It may have been answered in this very turn. */
 		if (client->state == CLIENT_BUSY)
-			answer_problem(client, PROBLEM_STORE,
-				       "The store did not answer in time; whether a change was "
-				       "made is not known: read the config, and try again.",
-				       NULL);
+			answer_problem(client, PROBLEM_STORE, unanswered(&client->call), NULL);
 		break;
 	case WAIT_SEND:
 		/* So that the client sees a broken connection, not the end of an answer. */
