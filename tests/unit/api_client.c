@@ -258,6 +258,71 @@ static void large_bodies_are_bounded_by_their_number(void **state)
 		close(fd[i]);
 }
 
+/* A batch of `count` peeks. */
+static char *batch_of(size_t count)
+{
+	char *body = malloc(32 + count * 24), *at = body;
+
+	assert_non_null(body);
+	at = stpcpy(at, "{\"checks\":[");
+	for (size_t i = 0; i < count; i++)
+		at += sprintf(at, "%s{\"key\":\"a\"}", i ? "," : "");
+	stpcpy(at, "]}");
+	return body;
+}
+
+static void assert_batch(struct server *server, size_t count, unsigned int status)
+{
+	char *body = batch_of(count);
+
+	assert_ask_json(server, "POST /check", body, status, "");
+	free(body);
+}
+
+/* Over a Unix socket, whose buffers have a size: less than that of an answer. */
+static void large_answers_that_are_not_read_are_bounded_by_their_number(void **state)
+{
+	struct server *server = *state;
+	struct reply *reply = calloc(1, sizeof(*reply));
+	int fd[64];
+
+	server_listen(server, AF_UNIX);
+	server->samples = 10000;
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
+		fd[i] = client_connect(server);
+		client_put(server, fd[i], GET("/metrics"), sizeof(GET("/metrics")) - 1);
+	}
+	for (int turns = 0; server->counts.responses[2] < ARRAY_SIZE(fd); turns++) {
+		assert_true(turns < TURNS_MAX);
+		server_turn(server);
+	}
+	assert_ask(server, GET("/metrics"), 503, "Retry-After: 1");
+	/* Before anything is taken. */
+	assert_batch(server, 1000, 503);
+	assert_ask(server, CHECK, 200, "\"remaining\":3");
+	assert_batch(server, 300, 200);
+	/* One that is read, and one that goes, make room, each for one. */
+	client_get(server, fd[0], reply, false);
+	assert_reply(reply, 200, "xdp_throttle_tests_total{a=\"9999\"} 9999");
+	assert_ask(server, GET("/metrics"), 200, "9999");
+	client_put(server, fd[0], GET("/metrics"), sizeof(GET("/metrics")) - 1);
+	for (int turns = 0; server->counts.requests[THR_API_METRICS] < 67; turns++) {
+		assert_true(turns < TURNS_MAX);
+		server_turn(server);
+	}
+	assert_batch(server, 1000, 503);
+	close(fd[1]);
+	for (int turns = 0; thr_api_busy(server->api) > 63; turns++) {
+		assert_true(turns < TURNS_MAX);
+		server_turn(server);
+	}
+	assert_batch(server, 1000, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)
+		if (i != 1)
+			close(fd[i]);
+	free(reply);
+}
+
 static void the_body_of_a_call_that_takes_none_is_passed_over(void **state)
 {
 	struct talk talk = talk_begin(state);
@@ -567,6 +632,7 @@ int main(int argc, char **argv)
 		SERVER_TEST(a_body_that_is_too_large_is_413),
 		SERVER_TEST(the_largest_body_is_taken),
 		SERVER_TEST(large_bodies_are_bounded_by_their_number),
+		SERVER_TEST(large_answers_that_are_not_read_are_bounded_by_their_number),
 		SERVER_TEST(the_body_of_a_call_that_takes_none_is_passed_over),
 		SERVER_TEST(head_is_get_without_content),
 		SERVER_TEST(options_and_other_methods_are_told_what_is_allowed),

@@ -39,6 +39,8 @@ struct server {
 	struct sockaddr_storage address;
 	socklen_t address_length;
 
+	size_t samples; /* of a family of the test's, in /metrics */
+
 	/* Changes that were handed over to be kept. */
 	bool hold; /* they wait for server_keep() */
 	struct thr_change *change[CHANGES_MAX];
@@ -108,6 +110,14 @@ static inline void server_on_metrics(void *context, struct thr_metrics *metrics)
 	struct server *server = context;
 
 	thr_api_write_metrics(&server->counts, 1, metrics);
+	if (server->samples)
+		thr_metrics_family(metrics, THR_COUNTER, "tests", "Many.");
+	for (size_t i = 0; i < server->samples; i++) {
+		char text[24];
+		const struct thr_label label = {"a", {text, (size_t)sprintf(text, "%zu", i)}};
+
+		thr_metrics_count(metrics, &label, 1, i);
+	}
 }
 
 static inline void server_listen(struct server *server, int family)

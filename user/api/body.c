@@ -4,7 +4,8 @@
  * chunks are decoded into a buffer of the connection.
  *
  * Few bodies are large, and those that are come in one read after the other: what they take
- * up is bounded by their number (LARGE_MAX), not by the number of connections.
+ * up is bounded by their number (LARGE_MAX), not by the number of connections. So it is with
+ * large answers, which clients may be slow to take.
  */
 #include "api/internal.h"
 
@@ -17,9 +18,7 @@ static void refuse(struct client *client, enum problem problem, const char *deta
 {
 	client->linger = true;
 	client->call.keep_alive = false;
-	answer_problem_with(client, problem, detail,
-			    problem == PROBLEM_BUSY ? THR_SLICE("Retry-After: 1\r\n")
-						    : THR_SLICE(""));
+	answer_problem(client, problem, detail, NULL);
 }
 
 static void refuse_size(struct client *client)
@@ -36,8 +35,16 @@ static void refuse_framing(struct client *client)
 
 static void refuse_large(struct client *client)
 {
-	refuse(client, PROBLEM_BUSY,
-	       "Too many large requests are in work: try again, or with less at once.");
+	client->linger = true;
+	client->call.keep_alive = false;
+	body_refuse_large(client);
+}
+
+void body_refuse_large(struct client *client)
+{
+	answer_problem_with(client, PROBLEM_BUSY,
+			    "Too many large requests are in work: try again, or with less at once.",
+			    THR_SLICE("Retry-After: 1\r\n"));
 }
 
 bool body_grow(struct client *client)

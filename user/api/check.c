@@ -16,7 +16,7 @@
 
 #define NAME_PREFIX "check:"
 #define RESULT_MAX 192 /* bytes of one result, its comma included */
-#define BATCH_SMALL 32 /* checks of a batch that are not counted as large */
+#define BATCH_SMALL 32 /* checks of a batch that may wait without being counted as large */
 
 _Static_assert(THR_CHECKS_MAX *RESULT_MAX + 64 <= ANSWER_MAX, "the largest answer fits");
 
@@ -217,21 +217,23 @@ static bool prepare_batch(struct client *client, struct batch *batch,
 	return true;
 }
 
+/* Whether what the batch holds is bounded: while it waits for the store, and its answer. */
+static bool is_bounded(struct client *client, size_t count)
+{
+	bool waits = thr_store_is_shared(client->api->parts.store) && count > BATCH_SMALL;
+
+	return (!waits && count * RESULT_MAX <= SMALL_BODY) || body_grow(client);
+}
+
 static void begin_batch(struct client *client, const struct thr_check_list *list)
 {
 	struct thr_api *api = client->api;
-	bool bounded = !thr_store_is_shared(api->parts.store) || list->count <= BATCH_SMALL ||
-		       body_grow(client);
 	struct batch *batch = NULL;
 
-	if (bounded)
+	if (is_bounded(client, list->count))
 		batch = malloc(sizeof(*batch) + list->count * sizeof(batch->item[0]));
 	if (!batch) {
-		answer_problem_with(
-			client, PROBLEM_BUSY,
-			"Too many large requests are in work: try again, or with less at "
-			"once.",
-			THR_SLICE("Retry-After: 1\r\n"));
+		body_refuse_large(client);
 		return;
 	}
 	*batch = (struct batch){.client = client, .count = list->count};

@@ -25,6 +25,20 @@
 
 /* --- output -------------------------------------------------------------------------- */
 
+/* An answer that is large is counted until the last of it was taken: see body_grow(). */
+static void count_output(struct client *client)
+{
+	size_t length = thr_buffer_length(&client->out);
+
+	if (!client->out_is_large && length > SMALL_BODY) {
+		client->api->large++;
+		client->out_is_large = true;
+	} else if (client->out_is_large && !length) {
+		client->api->large--;
+		client->out_is_large = false;
+	}
+}
+
 void client_send(struct client *client, struct thr_slice head, struct thr_slice body)
 {
 	struct iovec piece[2] = {{(void *)(uintptr_t)head.at, head.length},
@@ -47,6 +61,8 @@ void client_send(struct client *client, struct thr_slice head, struct thr_slice 
 	}
 	if (thr_buffer_append_rest(&client->out, piece, 2, (size_t)sent) < 0)
 		client_close(client);
+	else
+		count_output(client);
 }
 
 static bool flush(struct client *client)
@@ -69,6 +85,7 @@ static bool flush(struct client *client)
 	}
 	client->moved = true;
 	thr_buffer_consume(&client->out, (size_t)sent);
+	count_output(client);
 	return true;
 }
 
@@ -442,6 +459,8 @@ void client_close(struct client *client)
 		return;
 	client->state = CLIENT_CLOSED;
 	call_forget(client);
+	thr_buffer_clear(&client->out);
+	count_output(client);
 	thr_loop_forget(api->parts.loop, &client->io);
 	thr_loop_disarm(api->parts.loop, &client->timer);
 	close(client->io.fd);

@@ -13,8 +13,8 @@
  * of them gets anywhere; what was closed is freed at the end of the turn.
  *
  * Memory that a client can make us hold: its structure, a head (server.max_header_bytes) or a
- * body of SMALL_BODY, and what it does not take of an answer. Of bodies over SMALL_BODY, and
- * of batches that wait for the store, there are at most LARGE_MAX a worker.
+ * body of SMALL_BODY, and as much that it does not take of an answer. Of bodies and answers over
+ * SMALL_BODY, and of batches that wait for the store, there are at most LARGE_MAX a worker.
  */
 #ifndef THR_API_INTERNAL_H
 #define THR_API_INTERNAL_H
@@ -88,6 +88,7 @@ struct client {
 	struct thr_buffer in;	 /* read, not used yet */
 	struct thr_buffer body;	 /* of chunks, decoded */
 	struct thr_buffer out;	 /* to be written */
+	bool out_is_large;	 /* counted in api->large */
 	struct thr_address peer; /* all zeros: a Unix socket's */
 	uint64_t discard;	 /* bytes of a refused request's body that are still to come */
 	uint8_t state, wait;
@@ -132,8 +133,10 @@ size_t body_take(struct client *client, char *at, size_t length);
  * comes, or the connection closes. */
 void body_skip(struct client *client, const struct thr_http_request *request);
 
-/* Count the call as a large one. Returns false when there are too many. */
+/* Count the call as a large one: for its body, or before its answer, which is then counted for
+ * as long as it is held. Returns false when there are too many; body_refuse_large() says so. */
 bool body_grow(struct client *client);
+void body_refuse_large(struct client *client);
 void body_clear(struct client *client);
 
 /* --- dispatch.c ------------------------------------------------------------------------ */
@@ -249,7 +252,7 @@ struct thr_api {
 	struct thr_timer accept_timer;
 	struct thr_link clients;
 	size_t client_count, client_max;
-	size_t large; /* bodies and batches over SMALL_BODY that are held */
+	size_t large; /* bodies, batches and answers over SMALL_BODY that are held */
 	bool draining;
 	bool accepting;
 	struct thr_hash_key peer_scope;

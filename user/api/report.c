@@ -58,6 +58,8 @@ void report_metrics(struct client *client)
 		answer.body = (struct thr_slice){thr_buffer_bytes(&text), thr_buffer_length(&text)};
 	if (metrics.failed)
 		answer_problem(client, PROBLEM_BUSY, "Out of memory.", NULL);
+	else if (answer.body.length > SMALL_BODY && !body_grow(client))
+		body_refuse_large(client);
 	else
 		answer_send(client, &answer);
 	thr_buffer_clear(&text);
