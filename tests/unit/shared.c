@@ -550,6 +550,39 @@ static void nothing_is_leased_where_takings_are_refused(void **state)
 	end(&fixture);
 }
 
+static void nobody_is_refused_for_what_this_worker_holds(void **state)
+{
+	const struct thr_quota quota = quota_of(100, 0.001);
+	struct test_ask asks[3];
+	struct thr_standing is;
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0, 50);
+	take(&fixture.store, "k", &quota, 1);
+	take(&fixture.store, "k", &quota, 1);
+	is = take(&fixture.store, "k", &quota, 60);
+	assert_true(is.allowed);
+	assert_in_range(is.remaining, 37, 38);
+	/* What it cannot hold is known, of the lease too. */
+	is = take(&fixture.store, "k", &quota, 40);
+	assert_false(is.allowed);
+	assert_in_range(is.retry_ns, 1, 2001 * NS_PER_S);
+	/* Those who come while a lease is on its way, too. */
+	take(&fixture.store, "l", &quota, 1);
+	ask_for(&fixture.store, &asks[0], "l", &quota, 1);
+	thr_loop_turn(fixture.world.loop, 0);
+	ask_for(&fixture.store, &asks[1], "l", &quota, 30);
+	ask_for(&fixture.store, &asks[2], "l", &quota, 60);
+	for (int i = 0; i < 3; i++) {
+		wait_for_ask(&fixture.store, &asks[i]);
+		assert_true(asks[i].ask.standing.allowed);
+	}
+	/* Of the 8 that are left, half are leased. */
+	assert_int_equal(take(&fixture.store, "l", &quota, 0).remaining, 4);
+	end(&fixture);
+}
+
 /* --- other settings --- */
 
 static void who_waits_is_answered_by_what_was_asked(void **state)
@@ -599,6 +632,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_lease_answers_without_calls_and_keeps_the_limit),
 		cmocka_unit_test(what_was_leased_and_not_used_comes_back),
 		cmocka_unit_test(nothing_is_leased_where_takings_are_refused),
+		cmocka_unit_test(nobody_is_refused_for_what_this_worker_holds),
 		cmocka_unit_test(who_waits_is_answered_by_what_was_asked),
 	};
 

@@ -184,17 +184,19 @@ static void wait_for(struct thr_shared *shared, struct thr_shared_key *key, stru
 /*
  * Deny what the bucket cannot hold yet. A bound beyond the window, and by more than clocks
  * differ, is from a larger limit: Redis is asked, which judges the bucket as an empty one.
+ * What this worker leased is in the bound, and no reason.
  */
 static bool deny_known(struct thr_shared *shared, struct thr_shared_key *key, struct thr_ask *ask)
 {
 	uint64_t now_ns = thr_loop_now_ns(shared->loop), now = now_ns << THR_TICK_SHIFT;
-	uint64_t debt = key->bound > now ? key->bound - now : 0;
+	uint64_t bound = key->bound > key->lease.left ? key->bound - key->lease.left : 0;
+	uint64_t debt = bound > now ? bound - now : 0;
 	struct thr_taking taking;
 
 	if (key->trust != shared->trust || now_ns - key->bound_ns > BOUND_NS ||
 	    debt > ask->limit.window + THR_CLOCK_SKEW)
 		return false;
-	taking = thr_bucket_judge(key->bound, now, ask->limit.window,
+	taking = thr_bucket_judge(bound, now, ask->limit.window,
 				  thr_stand_spent(&ask->limit, ask->cost));
 	thr_stand_after(&ask->limit, ask->cost, &taking, now, &ask->standing);
 	return !ask->standing.allowed;
@@ -207,7 +209,7 @@ bool thr_shared_ask(struct thr_shared *shared, struct thr_ask *ask)
 	ask->degraded = false;
 	if (ask->on_error == THR_ON_ERROR_DENY)
 		shared->denies_ns = thr_loop_now_ns(shared->loop);
-	if (key && (thr_lease_take(shared, key, ask) || deny_known(shared, key, ask))) {
+	if (key && (deny_known(shared, key, ask) || thr_lease_take(shared, key, ask))) {
 		thr_shared_count(shared, ask, true);
 		return true;
 	}

@@ -54,7 +54,7 @@ static void board_lease(struct thr_shared *shared, struct thr_flight *flight, ui
 	if (!takes)
 		return;
 	if (shared->lease && key->taken_ns && asked_ns - key->taken_ns < RECENT_NS)
-		flight->ahead = thr_lease_wanted(shared, key, &first_of(&flight->asks)->limit);
+		flight->ahead = thr_lease_wanted(shared, &first_of(&flight->asks)->limit);
 	key->taken_ns = asked_ns;
 }
 
@@ -97,6 +97,7 @@ void thr_shared_depart(struct thr_shared *shared, struct thr_shared_key *key)
 	}
 	flight->shared = shared;
 	flight->key = key;
+	flight->leases_ended = key->leases_ended;
 	flight->call.done = flight_done;
 	thr_link_init(&flight->asks);
 	while (!thr_link_is_empty(&key->asks) && board(flight, first_of(&key->asks)))
@@ -173,7 +174,7 @@ static void settle(struct thr_flight *flight, const uint64_t number[static 4])
 	}
 	key->bound = (flight->call.sent_ns << THR_TICK_SHIFT) + debt + leased;
 	key->bound_ns = flight->call.sent_ns;
-	key->trust = shared->trust;
+	key->trust = shared->trust - (flight->leases_ended != key->leases_ended);
 	thr_lease_add(shared, flight, leased, &number[2]);
 }
 
@@ -189,6 +190,22 @@ static void expect_back(struct thr_shared_key *key, uint32_t checks, uint64_t no
 
 	key->gather_count = checks >= GATHER_LEAST ? checks - checks / 8 : 0;
 	key->gather_ns = now_ns + (wait_ns < GATHER_MOST_NS ? wait_ns : GATHER_MOST_NS);
+}
+
+/* Who came during the flight has what it leased, before another one leaves. */
+static void take_leased(struct thr_shared *shared, struct thr_shared_key *key)
+{
+	struct thr_link *item = key->asks.next, *next;
+
+	for (; key->lease.left && item != &key->asks; item = next) {
+		struct thr_ask *ask = THR_CONTAINER(item, struct thr_ask, item);
+
+		next = item->next;
+		if (!thr_lease_take(shared, key, ask))
+			continue;
+		thr_shared_count(shared, ask, true);
+		thr_shared_finish(shared, ask);
+	}
 }
 
 static void flight_done(struct thr_redis_call *call, const struct redisReply *reply)
@@ -208,6 +225,7 @@ static void flight_done(struct thr_redis_call *call, const struct redisReply *re
 	else
 		thr_shared_degrade_all(shared, &flight->asks);
 	free(flight);
+	take_leased(shared, key);
 	if (!thr_link_is_empty(&key->asks))
 		thr_shared_call_for(shared, key);
 	thr_shared_tell(shared);

@@ -21,10 +21,9 @@
 /* Tokens that were taken ahead. */
 struct thr_lease {
 	struct thr_link item;
-	uint64_t left;	   /* to be used, ticks; 0: none */
-	uint64_t fresh;	   /* of them, at most, from the last call */
-	uint64_t fresh_ns; /* when it was sent */
-	uint64_t at[2];	   /* and judged, seconds and ticks by Redis' clock */
+	uint64_t left;	  /* to be used, ticks; 0: none */
+	uint64_t sent_ns; /* when the call for them was */
+	uint64_t at[2];	  /* and judged, seconds and ticks by Redis' clock */
 	uint64_t used_ns;
 	uint64_t window; /* of the limit */
 };
@@ -44,6 +43,7 @@ struct thr_shared_key {
 	uint64_t trust;	   /* as of the store when it was learnt */
 	uint64_t taken_ns; /* when a taking was asked for last */
 	struct thr_lease lease;
+	uint32_t leases_ended;
 
 	size_t name_length;
 	char name[]; /* with the prefix */
@@ -61,6 +61,7 @@ struct thr_flight {
 	struct thr_shared_key *key;
 	struct thr_link asks; /* in the order of the runs */
 	uint64_t window, ahead;
+	uint32_t leases_ended; /* of the key, when it left */
 	uint32_t runs;
 	struct thr_run run[THR_FLIGHT_RUNS];
 };
@@ -143,12 +144,11 @@ void thr_duration_write(uint64_t ticks, struct thr_duration_text *text,
 
 /* --- shared_lease.c --- */
 
-/* Take from what was leased. Returns false when it is not enough. */
+/* Take from what was leased. Returns false when it is not enough; it was given back then. */
 bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struct thr_ask *ask);
 
 /* How many ticks to ask for with a taking. */
-uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_shared_key *key,
-			  const struct thr_store_limit *limit);
+uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_store_limit *limit);
 
 /* `ticks` were granted to the flight, at `at` by Redis' clock. */
 void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, uint64_t ticks,

@@ -7,6 +7,10 @@
  * they were charged. What is not used for a second goes back, as far as the bucket can
  * still owe it: the time since the call has paid for the rest. A reply that is lost loses
  * tokens, and grants none.
+ *
+ * Nobody is refused for want of tokens that this worker holds: a taking for which the lease
+ * is not enough ends it, and what is given back reaches Redis before the call. So a call
+ * with takings never leaves while there is a lease.
  */
 #include <stdlib.h>
 
@@ -55,15 +59,17 @@ static void give_back(struct thr_shared *shared, const struct thr_shared_key *ke
 void thr_lease_end(struct thr_shared *shared, struct thr_shared_key *key)
 {
 	struct thr_lease *lease = &key->lease;
-	uint64_t paid = (thr_loop_now_ns(shared->loop) - lease->fresh_ns) << THR_TICK_SHIFT;
-	uint64_t ticks = lease->left < lease->fresh ? lease->left : lease->fresh;
+	uint64_t paid = (thr_loop_now_ns(shared->loop) - lease->sent_ns) << THR_TICK_SHIFT;
+	uint64_t ticks = lease->left;
 
-	if (!lease->left)
+	if (!ticks)
 		return;
 	thr_link_remove(&lease->item);
 	lease->left = 0;
-	/* The bound counted the lease in; Redis says what the bucket is now. */
+	/* The bound counted the lease in, as does a reply that is on its way; Redis says what
+	 * the bucket is now. */
 	key->trust = shared->trust - 1;
+	key->leases_ended++;
 	if (ticks > paid)
 		give_back(shared, key, ticks);
 }
@@ -76,12 +82,10 @@ bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struc
 
 	if (!lease->left || !spent)
 		return false;
-	if (lease->window != ask->limit.window) {
+	if (lease->window != ask->limit.window || lease->left < spent) {
 		thr_lease_end(shared, key);
 		return false;
 	}
-	if (lease->left < spent)
-		return false;
 	lease->left -= spent;
 	lease->used_ns = key->taken_ns = now_ns;
 	thr_link_remove(&lease->item);
@@ -93,13 +97,11 @@ bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struc
 	return true;
 }
 
-uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_shared_key *key,
-			  const struct thr_store_limit *limit)
+uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_store_limit *limit)
 {
 	uint64_t tokens = shared->lease < limit->burst ? shared->lease : limit->burst;
-	uint64_t ticks = thr_bucket_ticks(limit->interval, tokens);
 
-	return ticks > key->lease.left ? ticks - key->lease.left : 0;
+	return thr_bucket_ticks(limit->interval, tokens);
 }
 
 void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, uint64_t ticks,
@@ -109,9 +111,8 @@ void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, u
 
 	if (!ticks)
 		return;
-	lease->left += ticks;
-	lease->fresh = ticks;
-	lease->fresh_ns = flight->call.sent_ns;
+	lease->left = ticks;
+	lease->sent_ns = flight->call.sent_ns;
 	lease->at[0] = at[0];
 	lease->at[1] = at[1];
 	lease->used_ns = thr_loop_now_ns(shared->loop);
