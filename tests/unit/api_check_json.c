@@ -79,7 +79,7 @@ static void what_is_no_check_is_refused_with_its_field(void **state)
 		{"null", "", "not a JSON object"},
 		{"[{\"key\":\"a\"}]", "", "not a JSON object"},
 		{"\xef\xbb\xbf{\"key\":\"a\"}", "", "not a JSON object"},
-		{"{", "", "no member's name at byte 1"},
+		{"{", "", "no member's name in double quotes at byte 1"},
 		{"{}", "key", "missing"},
 		{"{\"cost\":1}", "key", "missing"},
 		{"{\"key\"}", "", "no colon"},

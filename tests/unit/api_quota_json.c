@@ -65,7 +65,7 @@ static void what_is_no_quota_is_refused_with_its_field(void **state)
 		{"{\"capacity\":\"1\",\"refill_per_second\":1}", "capacity", "whole number"},
 		{"{\"capacity\":1099511627777,\"refill_per_second\":1}", "capacity", "2^40"},
 		{"{\"capacity\":99999999999999999999,\"refill_per_second\":1}", "", "not JSON"},
-		{"{\"capacity\":1}", "refill_per_second", "number over 0"},
+		{"{\"capacity\":1}", "refill_per_second", "missing"},
 		{"{\"capacity\":1,\"refill_per_second\":\"1\"}", "refill_per_second", "number"},
 		{"{\"capacity\":1,\"refill_per_second\":0}", "refill_per_second", "over 0"},
 		{"{\"capacity\":1,\"refill_per_second\":-1}", "refill_per_second", "over 0"},

@@ -45,19 +45,24 @@ int thr_fault_set(struct thr_fault *fault, const char *field, const char *format
 
 int thr_fault_member(struct thr_fault *fault, struct thr_slice member, const char *const *names)
 {
-	char name[40];
+	char name[40], known[80] = "";
+	size_t used = 0;
 	size_t length = member.length < sizeof(name) - 1 ? member.length : sizeof(name) - 1;
 	struct thr_suggestion suggestion = {.wanted = name};
 
 	for (size_t i = 0; i < length; i++)
 		name[i] = member.at[i] > ' ' && member.at[i] < 0x7f ? member.at[i] : '?';
 	name[length] = '\0';
-	for (size_t i = 0; names[i]; i++)
+	for (size_t i = 0; names[i]; i++) {
 		thr_suggestion_offer(&suggestion, names[i]);
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+					 names[i]);
+	}
 	if (suggestion.nearest)
 		return thr_fault_set(fault, name, "There is no member '%s': did you mean '%s'?",
 				     name, suggestion.nearest);
-	return thr_fault_set(fault, name, "There is no member '%s'.", name);
+	return thr_fault_set(fault, name, "There is no member '%s': write one of: %s.", name,
+			     known);
 }
 
 /* The name of a member as a fault has it: "cost", "checks[3].cost". */
@@ -315,7 +320,7 @@ static int read_name(struct reader *reader, unsigned int *seen)
 	int member;
 
 	if (look(reader) != '"')
-		return fail_here(reader, "no member's name");
+		return fail_here(reader, "no member's name in double quotes");
 	if (read_string(reader, &name) < 0)
 		return -EINVAL;
 	member = find_member(reader, name);

@@ -79,7 +79,10 @@ static void answer_absent(struct client *client)
 		return;
 	}
 	refuse(client, PROBLEM_NO_CONFIG,
-	       "Nothing is set for this key: the config of the key 'default' holds for it.");
+	       thr_slice_is(change->key, THR_QUOTA_DEFAULT)
+		       ? "Nothing is set for this key: api.default of the configuration holds."
+		       : "Nothing is set for this key: the config of the key 'default' holds for "
+			 "it.");
 }
 
 static void answer_change(struct client *client)
@@ -106,8 +109,11 @@ static void answer_change(struct client *client)
 		return;
 	case THR_CHANGE_CONFLICT:
 		refuse(client, PROBLEM_PRECONDITION,
-		       "The condition does not hold: read the config, and try again with its "
-		       "entity tag.");
+		       change->condition.kind == THR_IF_NONE_MATCH
+			       ? "The key has a config already, of a version that If-None-Match "
+				 "excludes."
+			       : "The key has no config, or one of another version: read it, and "
+				 "try again with its entity tag.");
 		return;
 	case THR_CHANGE_FULL:
 		refuse(client, PROBLEM_FULL,

@@ -7,6 +7,8 @@
  * /health alone is open to everybody and never limited: who watches a process must not be
  * told that it is dead because somebody else asks too much.
  */
+#include <stdio.h>
+
 #include "api/internal.h"
 
 enum path { PATH_CHECK, PATH_CONFIG, PATH_HEALTH, PATH_READY, PATH_METRICS, PATH_NONE };
@@ -147,15 +149,19 @@ static bool admit(struct client *client, const struct thr_http_request *request,
 static void answer_allowed(struct client *client, const struct thr_http_request *request,
 			   enum path path)
 {
+	static const size_t name = sizeof("Allow: ") - 1, end = sizeof("\r\n") - 1;
 	struct thr_slice allow = thr_text(paths[path].allow);
+	char detail[96];
 	struct answer answer = {.status = 204, .fields = allow};
 
 	body_skip(client, request);
-	if (request->method_id == THR_METHOD_OPTIONS)
+	if (request->method_id == THR_METHOD_OPTIONS) {
 		answer_send(client, &answer);
-	else
-		answer_problem_with(client, PROBLEM_METHOD,
-				    "This path has other methods: Allow names them.", allow);
+		return;
+	}
+	snprintf(detail, sizeof(detail), "This path takes %.*s.", (int)(allow.length - name - end),
+		 allow.at + name);
+	answer_problem_with(client, PROBLEM_METHOD, detail, allow);
 }
 
 /* Whether a body can be what the call takes; else it is answered. */

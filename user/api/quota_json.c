@@ -64,11 +64,19 @@ static int read_quota(json_t *object, enum thr_on_error on_error, struct thr_quo
 	json_int_t whole = json_integer_value(capacity);
 	const char *why, *field = "refill_per_second";
 
+	if (!capacity)
+		return thr_fault_set(fault, "capacity",
+				     "The capacity is missing: write a whole number of 1 to 2^40.");
+	if (!refill)
+		return thr_fault_set(fault, field,
+				     "The refill_per_second is missing: write a number such as 10 "
+				     "or 0.5.");
 	if (!json_is_integer(capacity) || whole < 1 || whole > (json_int_t)THR_COUNT_MAX)
 		return thr_fault_set(fault, "capacity",
 				     "Write a whole number of 1 to 2^40, in digits.");
 	if (!json_is_number(refill))
-		return thr_fault_set(fault, field, "Write a number over 0.");
+		return thr_fault_set(fault, field,
+				     "Write a number such as 10 or 0.5, of at least 0.0001.");
 	if (read_on_error(json_object_get(object, "on_error"), &on_error, fault) < 0)
 		return -EINVAL;
 	if (thr_quota_make((uint64_t)whole, json_number_value(refill), on_error, ret_quota, &why) <
