@@ -103,18 +103,22 @@ static const char give_back[] =
  * What quotas are kept by. Every change has a number, the next version. An epoch is the
  * time between two losses of memory: it ends when there is nothing, or when the version is
  * lower than one that a caller saw in the same epoch (a failover to a replica that had not
- * got all, a restart from an old dump). Callers that see a new epoch put back what they know.
- * No version is given twice, whatever Redis forgot.
+ * got all, a restart from an old dump), or when a change that a caller read is not in the
+ * log. Callers that see a new epoch put back what they know.
+ *
+ * The next version is the time in microseconds, if that is more than one over the last: what
+ * Redis forgot is not given again, but in the same microsecond of a clock that went back.
  */
 #define SYNC                                                                                       \
 	"local meta, quotas, log, removed = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"                  \
 	"local seen = tonumber(ARGV[2])\n"                                                         \
 	"local epoch = redis.call('HGET', meta, 'epoch')\n"                                        \
 	"local version = tonumber(redis.call('HGET', meta, 'version') or 0)\n"                     \
-	"if not epoch or epoch == ARGV[1] and version < seen then\n"                               \
+	"local function begin()\n"                                                                 \
 	"  epoch = ARGV[3]\n"                                                                      \
 	"  redis.call('HSET', meta, 'epoch', epoch)\n"                                             \
 	"end\n"                                                                                    \
+	"if not epoch or epoch == ARGV[1] and version < seen then begin() end\n"                   \
 	"local function reach(number)\n"                                                           \
 	"  if version >= number then return end\n"                                                 \
 	"  version = number\n"                                                                     \
@@ -122,11 +126,13 @@ static const char give_back[] =
 	"end\n"                                                                                    \
 	"reach(seen)\n"                                                                            \
 	"local function note(key)\n"                                                               \
-	"  reach(version + 1)\n"                                                                   \
+	"  local now = redis.call('TIME')\n"                                                       \
+	"  reach(math.max(version + 1, now[1] * 1000000 + now[2]))\n"                              \
 	"  redis.call('ZADD', log, string.format('%.0f', version), key)\n"                         \
 	"end\n"
 
-/* An instance is alive for 3 s after its last sign of life. */
+/* An instance is alive for 3 s after its last sign of life. A change up to `floor` may have been
+ * dropped from the log, any other was lost. */
 static const char sync[] =
 	SYNC "local now = redis.call('TIME')\n"
 	     "local ms = now[1] * 1000 + math.floor(now[2] / 1000)\n"
@@ -136,6 +142,9 @@ static const char sync[] =
 	     "  string.format('%.0f', ms - 3000))\n"
 	     "redis.call('PEXPIRE', instances, 10000)\n"
 	     "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
+	     "local last = tonumber(ARGV[8])\n"
+	     "local there = tonumber(redis.call('ZSCORE', log, ARGV[7]) or 0)\n"
+	     "if epoch == ARGV[1] and there < last and floor < last then begin() end\n"
 	     "local reply = {epoch, version, redis.call('ZCARD', instances), floor}\n"
 	     "if epoch ~= ARGV[1] then return reply end\n"
 	     "local changes = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[6], '+inf',\n"
@@ -181,7 +190,9 @@ static const char change[] =
 	     "redis.call('ZREM', removed, key)\n"
 	     "return {text and 'done' or 'created', version}\n";
 
-/* Put back what is not there, or there in an older version; not what was removed since. */
+/* Put back what is not there, or there in an older version; not what was removed since, as
+ * far as Redis still knows: a removal that it forgot is undone. As many as callers have, which
+ * is more than the most of one only where callers differ. */
 static const char restore[] = SYNC "for i = 4, #ARGV, 3 do\n"
 				   "  local key, own = ARGV[i], tonumber(ARGV[i + 1])\n"
 				   "  local text = redis.call('HGET', quotas, key)\n"

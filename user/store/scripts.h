@@ -16,7 +16,8 @@
  *              ARGV  what was leased and not used, and when by Redis' time (two numbers each)
  *   SYNC       KEYS  those of enum thr_sync_key
  *              ARGV  epoch, version, a new epoch; instance, how many changes at most,
- *                    the number of the last one that is known
+ *                    the number up to which all are known; the key and the number of
+ *                    the last one that was read (0: none)
  *              ->    epoch, version, instances, floor; then a change: number, key, quota or ''
  *   CHANGE     KEYS  as SYNC
  *              ARGV  epoch, version, a new epoch; what, key, quota, most quotas, condition,

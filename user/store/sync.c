@@ -55,12 +55,22 @@ const struct thr_quotas *thr_replica_quotas(const struct thr_replica *replica)
 	return replica->quotas;
 }
 
+void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_t number)
+{
+	if (number <= replica->last || key.length > sizeof(replica->last_key))
+		return;
+	replica->last = number;
+	replica->last_length = key.length;
+	memcpy(replica->last_key, key.at, key.length);
+}
+
 /* Read all from the first change on. */
 static void read_anew(struct thr_replica *replica, const char *epoch)
 {
 	if (epoch != replica->epoch)
 		snprintf(replica->epoch, sizeof(replica->epoch), "%s", epoch);
 	replica->read_to = 0;
+	replica->last = 0;
 	replica->read_all = false;
 	thr_quotas_free(replica->loading);
 	replica->loading = NULL;
@@ -115,17 +125,21 @@ static void call_script(struct thr_sync *sync, enum thr_script script,
 
 static void ask(struct thr_sync *sync)
 {
-	struct thr_slice argument[THR_SYNC_ARGUMENTS + 3];
-	char instance[17], from[THR_DECIMAL_MAX];
+	const struct thr_replica *replica = sync->replica;
+	struct thr_slice argument[THR_SYNC_ARGUMENTS + 5];
+	char instance[17], from[THR_DECIMAL_MAX], last[THR_DECIMAL_MAX];
 	struct thr_sync_text text = {0};
 
-	thr_sync_begin(sync, sync->replica->epoch, &text, argument);
+	thr_sync_begin(sync, replica->epoch, &text, argument);
 	snprintf(instance, sizeof(instance), "%016" PRIx64, sync->store->instance);
 	argument[3] = (struct thr_slice){instance, 16};
 	argument[4] = THR_SLICE(PAGE_TEXT);
-	argument[5] = thr_decimal(sync->replica->read_to, from);
+	argument[5] = thr_decimal(replica->read_to, from);
+	argument[6] =
+		(struct thr_slice){replica->last_key, replica->last ? replica->last_length : 0};
+	argument[7] = thr_decimal(replica->last, last);
 	sync->call.done = sync_done;
-	call_script(sync, THR_SCRIPT_SYNC, argument, THR_SYNC_ARGUMENTS + 3);
+	call_script(sync, THR_SCRIPT_SYNC, argument, THR_SYNC_ARGUMENTS + 5);
 }
 
 /* Put back some of what the replica has; when all is, read what Redis has. */
@@ -220,11 +234,12 @@ static bool read_page(struct thr_sync *sync, const struct redisReply *reply)
 	struct thr_replica *replica = sync->replica;
 
 	for (size_t i = HEADER; i < reply->elements; i += 3) {
-		const struct redisReply *key = reply->element[i + 1];
+		const struct redisReply *name = reply->element[i + 1];
+		const struct thr_slice key = {name->str, (size_t)name->len};
 
 		replica->read_to = (uint64_t)reply->element[i]->integer;
-		apply(sync, (struct thr_slice){key->str, (size_t)key->len},
-		      reply->element[i + 2]->str);
+		thr_replica_note(replica, key, replica->read_to);
+		apply(sync, key, reply->element[i + 2]->str);
 	}
 	replica->version = (uint64_t)reply->element[1]->integer;
 	if (reply->elements == HEADER + 3 * PAGE)

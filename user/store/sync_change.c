@@ -88,6 +88,7 @@ static void changed(struct thr_sync *sync, struct thr_change *change,
 		return;
 	if (change->quota.version > replica->version)
 		replica->version = change->quota.version;
+	thr_replica_note(replica, change->key, change->quota.version);
 	if (change->kind == THR_QUOTA_DELETE)
 		thr_quotas_remove(replica->quotas, &change->hash, change->key);
 	else

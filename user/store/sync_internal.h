@@ -15,6 +15,10 @@ struct thr_replica {
 	uint64_t version;	    /* the highest that was heard of */
 	uint64_t read_to;	    /* number of the last change that was read */
 	bool read_all;		    /* and there was none after it */
+	/* The last change that was read or made, by which Redis' memory is tested; 0: none. */
+	uint64_t last;
+	size_t last_length;
+	char last_key[THR_KEY_MAX];
 };
 
 struct thr_sync_name {
@@ -39,6 +43,9 @@ struct thr_sync {
 
 	struct thr_link changes;
 };
+
+/* This change is in Redis. */
+void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_t number);
 
 /* The arguments that all scripts of the quotas begin with. */
 #define THR_SYNC_ARGUMENTS 3
