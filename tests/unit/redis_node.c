@@ -372,6 +372,32 @@ static void silence_is_waited_for_no_longer_than_the_deadline(void **state)
 	end(&client);
 }
 
+static void a_short_deadline_is_half_waited_for(void **state)
+{
+	struct redis_client client;
+	struct redis_call call;
+	uint64_t begun_ns;
+
+	(void)state;
+	assert_int_equal(thr_redis_wait_ms(50), 34);
+	assert_int_equal(thr_redis_wait_ms(32), 16);
+	assert_int_equal(thr_redis_wait_ms(20), 10);
+	begin(&client, NULL, 20);
+	do {
+		while (client_call(&client, &call, SCRIPT_ECHO, "foo", "x") < 0)
+			client_turn(&client);
+		client_until(&client, &call.is_over);
+	} while (!call.is_answered);
+	client_turn(&client);
+	fakes[0].is_deaf = true;
+	begun_ns = thr_clock_monotonic_ns();
+	call_and_wait(&client, &call);
+	assert_false(call.is_answered);
+	/* The loop counts in whole ms, from its turn. */
+	assert_true(call.over_ns - begun_ns > 7 * THR_NS_PER_MS);
+	end(&client);
+}
+
 static void a_late_call_is_as_many_failures_as_checks_wait_for_it(void **state)
 {
 	static const char *const answers[] = {"+OK\r\n", SILENCE, NULL};
@@ -639,6 +665,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_waits_to_be_sent_is_bounded),
 		cmocka_unit_test(a_late_reply_is_dropped_and_the_next_is_for_the_next),
 		cmocka_unit_test(silence_is_waited_for_no_longer_than_the_deadline),
+		cmocka_unit_test(a_short_deadline_is_half_waited_for),
 		cmocka_unit_test(a_late_call_is_as_many_failures_as_checks_wait_for_it),
 		cmocka_unit_test(calls_wait_for_the_first_connection_as_long_as_for_an_answer),
 		cmocka_unit_test(a_call_that_is_forgotten_is_not_answered),

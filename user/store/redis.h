@@ -140,6 +140,10 @@ void thr_redis_forget(struct thr_redis *redis, struct thr_redis_call *call);
 /* The slot of a key (CRC16 of its hash tag, by the cluster specification). */
 uint16_t thr_redis_slot(struct thr_slice key);
 
+/* How long an answer is waited for at most, ms: the loop's timers may be 16 ms late, and nobody is
+ * to wait longer than the deadline. Of a deadline below 32 ms it is the half. */
+uint64_t thr_redis_wait_ms(uint64_t deadline_ms);
+
 /* The state of the worst node that has keys: 0 closed, 1 half-open, 2 open. */
 unsigned int thr_redis_breaker(const struct thr_redis *redis);
 

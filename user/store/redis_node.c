@@ -22,7 +22,7 @@
 #include "store/redis_pipe.h"
 #include "store/redis_slots.h"
 
-#define EARLY_MS 16 /* what the loop's timers may be late */
+#define TIMER_LATE_MS 16 /* of the loop */
 
 /* Opening and greeting, at least: many times what they take, and little enough for a probe
  * that was lost to be noticed. */
@@ -57,12 +57,17 @@ void thr_redis_call_end(struct thr_redis_call *call)
 	call->bytes = NULL;
 }
 
+uint64_t thr_redis_wait_ms(uint64_t deadline_ms)
+{
+	if (deadline_ms > 2 * TIMER_LATE_MS)
+		return deadline_ms - TIMER_LATE_MS;
+	return deadline_ms > 1 ? deadline_ms / 2 : 1;
+}
+
 static uint64_t due_ms(const struct thr_redis_node *node, const struct thr_redis_call *call)
 {
-	uint64_t deadline_ms = node->shared->settings->deadline_ms;
-
 	return call->sent_ns / THR_NS_PER_MS +
-	       (deadline_ms > EARLY_MS ? deadline_ms - EARLY_MS : 0);
+	       thr_redis_wait_ms(node->shared->settings->deadline_ms);
 }
 
 static void arm_for_first(struct thr_redis_node *node)

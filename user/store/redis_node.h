@@ -14,8 +14,8 @@
  *              HALF_OPEN  opening or greeting; calls are refused
  *
  * All calls have the same deadline, so the list of them is in the order of their time, and
- * one timer serves it, armed once for many calls: the loop fires up to EARLY_MS late, so
- * it is armed as much early, and nobody waits longer than the deadline.
+ * one timer serves it, armed once for many calls: the loop fires late, so it is armed
+ * early, by thr_redis_wait_ms(), and nobody waits longer than the deadline.
  */
 #ifndef THR_REDIS_NODE_H
 #define THR_REDIS_NODE_H

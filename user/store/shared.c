@@ -14,7 +14,6 @@
 #include "store/shared_internal.h"
 
 #define BOUND_NS THR_NS_PER_S /* for how long a bound is believed */
-#define TIMER_LATE_MS 16      /* of the loop */
 
 static struct thr_ask *first_of(const struct thr_link *list)
 {
@@ -259,13 +258,6 @@ uint64_t thr_shared_denies_ns(const struct thr_shared *shared)
 
 /* --- the whole --- */
 
-static uint64_t wait_of(uint64_t deadline_ms)
-{
-	if (deadline_ms > 2 * TIMER_LATE_MS)
-		return deadline_ms - TIMER_LATE_MS;
-	return deadline_ms > 1 ? deadline_ms / 2 : 1;
-}
-
 int thr_shared_new(const struct thr_shared_parts *parts, struct thr_shared **ret_shared)
 {
 	struct thr_shared *shared = calloc(1, sizeof(*shared));
@@ -277,7 +269,7 @@ int thr_shared_new(const struct thr_shared_parts *parts, struct thr_shared **ret
 	shared->scripts = parts->scripts;
 	shared->counts = parts->store->counts;
 	shared->lease = parts->lease;
-	shared->wait_ms = wait_of(parts->deadline_ms);
+	shared->wait_ms = thr_redis_wait_ms(parts->deadline_ms);
 	shared->trust = 1; /* a new key has 0 */
 	thr_degraded_init(&shared->degraded, parts->store->buckets);
 	thr_link_init(&shared->waiting);
