@@ -418,6 +418,27 @@ static void a_late_call_is_as_many_failures_as_checks_wait_for_it(void **state)
 	end(&client);
 }
 
+static void what_was_late_before_the_probe_is_not_counted_after_it(void **state)
+{
+	struct redis_client client;
+	struct redis_call calls[3];
+
+	(void)state;
+	begin(&client, NULL, 200);
+	fakes[0].is_deaf = true;
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+		assert_int_equal(client_call(&client, &calls[i], SCRIPT_ECHO, "foo", "x"), 0);
+	client_until(&client, &calls[2].is_over);
+	fakes[0].is_deaf = false;
+	client_until_breaker(&client, 0);
+	fakes[0].is_deaf = true;
+	call_and_wait(&client, &calls[0]);
+	assert_false(calls[0].is_answered);
+	assert_int_equal(thr_redis_breaker(client.redis), 0);
+	assert_int_equal(client.opened, 1);
+	end(&client);
+}
+
 static void calls_wait_for_the_first_connection_as_long_as_for_an_answer(void **state)
 {
 	struct redis_client client;
@@ -667,6 +688,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(silence_is_waited_for_no_longer_than_the_deadline),
 		cmocka_unit_test(a_short_deadline_is_half_waited_for),
 		cmocka_unit_test(a_late_call_is_as_many_failures_as_checks_wait_for_it),
+		cmocka_unit_test(what_was_late_before_the_probe_is_not_counted_after_it),
 		cmocka_unit_test(calls_wait_for_the_first_connection_as_long_as_for_an_answer),
 		cmocka_unit_test(a_call_that_is_forgotten_is_not_answered),
 		cmocka_unit_test(errors_of_a_server_that_cannot_serve_open_the_breaker),

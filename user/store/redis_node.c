@@ -260,6 +260,7 @@ static void open_breaker(struct thr_redis_node *node, const char *what, const ch
 static void open_half(struct thr_redis_node *node, const char *what)
 {
 	node->breaker = THR_REDIS_HALF_OPEN;
+	node->late = 0;
 	while (!thr_link_is_empty(&node->calls))
 		fail_later(node, call_of(node->calls.next), late_why);
 	thr_loop_disarm(node->shared->loop, &node->call_timer);
