@@ -16,7 +16,7 @@ void thr_degraded_init(struct thr_degraded *degraded, struct thr_memory *buckets
 /*
  * Answer `ask`. `local`: from a bucket of this machine with its share of the limit, at least
  * one token of it; a cost over the share takes all of it. `deny`: until Redis is looked for
- * again, in `retry_ms`.
+ * again, in `retry_ms`, which only it reads.
  */
 void thr_degraded_answer(const struct thr_degraded *degraded, struct thr_ask *ask, uint64_t now_ns,
 			 uint64_t retry_ms);

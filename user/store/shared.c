@@ -41,8 +41,10 @@ void thr_shared_count(struct thr_shared *shared, const struct thr_ask *ask, bool
 
 static void degrade(struct thr_shared *shared, struct thr_ask *ask)
 {
-	thr_degraded_answer(&shared->degraded, ask, thr_loop_now_ns(shared->loop),
-			    thr_redis_retry_ms(shared->redis));
+	uint64_t retry_ms =
+		ask->on_error == THR_ON_ERROR_DENY ? thr_redis_retry_ms(shared->redis) : 0;
+
+	thr_degraded_answer(&shared->degraded, ask, thr_loop_now_ns(shared->loop), retry_ms);
 	thr_shared_count(shared, ask, false);
 }
 
