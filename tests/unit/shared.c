@@ -610,6 +610,38 @@ static void who_waits_is_answered_by_what_was_asked(void **state)
 	end(&fixture);
 }
 
+static void other_settings_while_redis_is_away_do_not_forget_the_instances(void **state)
+{
+	struct thr_quota quota = quota_of(100, 0.001);
+	unsigned int allowed = 0;
+	struct test_store other;
+	struct fixture fixture;
+	struct test_ask ask;
+
+	(void)state;
+	begin(&fixture, 0, 0);
+	store_begin(&fixture.world, &other, 2);
+	store_use_redis(&other, &fixture.server, 0, 0);
+	wait_for_sync(&other);
+	wait_for_sync(&fixture.store);
+	lose_redis(&fixture);
+	quota.on_error = THR_ON_ERROR_DENY;
+	ask_for(&fixture.store, &ask, "d", &quota, 1);
+	quota.on_error = THR_ON_ERROR_LOCAL;
+	store_use_redis(&fixture.store, &fixture.server, 999, 0);
+	for (int i = 0; i < 100; i++) {
+		ask_for(&fixture.store, &ask, "k", &quota, 1);
+		wait_for_ask(&fixture.store, &ask);
+		assert_true(ask.ask.degraded);
+		allowed += ask.ask.standing.allowed;
+	}
+	assert_int_equal(allowed, 50);
+	assert_false(thr_store_is_ready(fixture.store.store));
+	store_end(&other);
+	store_end(&fixture.store);
+	world_end(&fixture.world);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -634,6 +666,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_is_leased_where_takings_are_refused),
 		cmocka_unit_test(nobody_is_refused_for_what_this_worker_holds),
 		cmocka_unit_test(who_waits_is_answered_by_what_was_asked),
+		cmocka_unit_test(other_settings_while_redis_is_away_do_not_forget_the_instances),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

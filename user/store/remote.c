@@ -208,6 +208,7 @@ int thr_remote_new(const struct thr_store_parts *parts, const struct thr_redis_s
 		return r;
 	}
 	if (before && remote->replica == before->replica) {
+		thr_shared_inherit(remote->shared, before->shared);
 		thr_sync_stop(before->sync);
 		before->replica = NULL;
 	}

@@ -243,6 +243,12 @@ void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)
 	shared->degraded.instances = instances ? instances : 1;
 }
 
+void thr_shared_inherit(struct thr_shared *shared, const struct thr_shared *before)
+{
+	shared->degraded.instances = before->degraded.instances;
+	shared->denies_ns = before->denies_ns;
+}
+
 void thr_shared_set_informed(struct thr_shared *shared, bool is_informed)
 {
 	shared->is_informed = is_informed;

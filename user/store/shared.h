@@ -50,6 +50,10 @@ struct thr_shared_parts {
 /* Returns 0 or a negative errno. The client outlives it. */
 int thr_shared_new(const struct thr_shared_parts *parts, struct thr_shared **ret_shared);
 
+/* Take over what `before`, with other settings of the same Redis, knows of the instances and of
+ * limits that deny. */
+void thr_shared_inherit(struct thr_shared *shared, const struct thr_shared *before);
+
 /* Nothing is called. NULL-safe. */
 void thr_shared_free(struct thr_shared *shared);
 
