@@ -610,6 +610,37 @@ static void who_waits_is_answered_by_what_was_asked(void **state)
 	end(&fixture);
 }
 
+static void what_was_leased_comes_back_with_other_settings_and_at_the_end(void **state)
+{
+	const struct thr_quota quota = quota_of(1000, 0.01);
+	struct test_ask late;
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0, 400);
+	take(&fixture.store, "k", &quota, 1);
+	take(&fixture.store, "k", &quota, 1);
+	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 598);
+	store_use_redis(&fixture.store, &fixture.server, 7000, 400);
+	turn_until(&fixture.world, has_come_back, &fixture);
+	/* Those of a call that is on its way, too; and nothing is leased after that. */
+	take(&fixture.store, "l", &quota, 1);
+	take(&fixture.store, "l", &quota, 1);
+	take(&fixture.store, "m", &quota, 1);
+	ask_for(&fixture.store, &late, "m", &quota, 1);
+	thr_loop_turn(fixture.world.loop, 0);
+	thr_store_drain(fixture.store.store);
+	assert_true(thr_store_is_draining(fixture.store.store));
+	wait_for_ask(&fixture.store, &late);
+	while (thr_store_is_draining(fixture.store.store))
+		thr_loop_turn(fixture.world.loop, 100);
+	assert_int_equal(take(&fixture.store, "l", &quota, 0).remaining, 998);
+	assert_int_equal(take(&fixture.store, "m", &quota, 0).remaining, 998);
+	take(&fixture.store, "m", &quota, 1);
+	assert_int_equal(take(&fixture.store, "m", &quota, 0).remaining, 997);
+	end(&fixture);
+}
+
 static void other_settings_while_redis_is_away_do_not_forget_the_instances(void **state)
 {
 	struct thr_quota quota = quota_of(100, 0.001);
@@ -666,6 +697,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_is_leased_where_takings_are_refused),
 		cmocka_unit_test(nobody_is_refused_for_what_this_worker_holds),
 		cmocka_unit_test(who_waits_is_answered_by_what_was_asked),
+		cmocka_unit_test(what_was_leased_comes_back_with_other_settings_and_at_the_end),
 		cmocka_unit_test(other_settings_while_redis_is_away_do_not_forget_the_instances),
 	};
 

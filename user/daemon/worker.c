@@ -102,6 +102,7 @@ static void drain(struct worker *worker)
 	worker->draining = true;
 	thr_proxy_drain(worker->proxy);
 	thr_api_drain(worker->api);
+	thr_store_drain(worker->store);
 }
 
 static void on_deadline(struct thr_timer *timer)
@@ -318,7 +319,8 @@ static bool is_over(const struct worker *worker)
 {
 	if (worker->out_of_time)
 		return true;
-	return worker->draining && !thr_proxy_busy(worker->proxy) && !thr_api_busy(worker->api);
+	return worker->draining && !thr_proxy_busy(worker->proxy) && !thr_api_busy(worker->api) &&
+	       !thr_store_is_draining(worker->store);
 }
 
 _Noreturn void thr_worker_run(const struct thr_worker_parts *parts)

@@ -243,6 +243,7 @@ static void look_whether_idle(struct thr_timer *timer)
 void thr_remote_retire(struct thr_remote *remote, struct thr_link *list)
 {
 	thr_sync_stop(remote->sync);
+	thr_shared_end_leases(remote->shared);
 	thr_link_add_last(list, &remote->item);
 	remote->retire.fire = look_whether_idle;
 	thr_loop_arm(remote->parts->loop, &remote->retire, RETIRE_MS);

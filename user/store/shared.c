@@ -235,7 +235,13 @@ void thr_shared_cancel(struct thr_ask *ask)
 bool thr_shared_is_busy(const struct thr_shared *shared)
 {
 	return !thr_link_is_empty(&shared->waiting) || !thr_link_is_empty(&shared->finished) ||
-	       shared->send.queued || shared->finish.queued || shared->gather.queued;
+	       shared->send.queued || shared->finish.queued || shared->gather.queued ||
+	       thr_shared_is_returning(shared);
+}
+
+bool thr_shared_is_returning(const struct thr_shared *shared)
+{
+	return !thr_link_is_empty(&shared->returns);
 }
 
 void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)

@@ -61,7 +61,14 @@ void thr_shared_free(struct thr_shared *shared);
 bool thr_shared_ask(struct thr_shared *shared, struct thr_ask *ask);
 void thr_shared_cancel(struct thr_ask *ask);
 
-/* Whether somebody waits for an answer, or it is to be called at the end of the turn. */
+/* Give back all that was leased, and lease nothing any more. */
+void thr_shared_end_leases(struct thr_shared *shared);
+
+/* Whether what was given back is on its way. */
+bool thr_shared_is_returning(const struct thr_shared *shared);
+
+/* Whether somebody waits for an answer, or it is to be called at the end of the turn; or
+ * something is on its way back. */
 bool thr_shared_is_busy(const struct thr_shared *shared);
 
 /* How many instances share the limits, for degraded answers. */

@@ -10,7 +10,8 @@
  *
  * Nobody is refused for want of tokens that this worker holds: a taking for which the lease
  * is not enough ends it, and what is given back reaches Redis before the call. So a call
- * with takings never leaves while there is a lease.
+ * with takings never leaves while there is a lease. And who ends, or has other settings,
+ * gives back at once; what a call brings that is on its way then, too.
  */
 #include <stdlib.h>
 
@@ -119,8 +120,18 @@ void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, u
 	lease->window = flight->window;
 	thr_link_remove(&lease->item);
 	thr_link_add_last(&shared->leased, &lease->item);
-	if (!shared->idle.due_ms)
+	if (!shared->lease)
+		thr_lease_end(shared, flight->key);
+	else if (!shared->idle.due_ms)
 		thr_loop_arm(shared->loop, &shared->idle, LOOK_MS);
+}
+
+void thr_shared_end_leases(struct thr_shared *shared)
+{
+	shared->lease = 0;
+	while (!thr_link_is_empty(&shared->leased))
+		thr_lease_end(shared, THR_CONTAINER(shared->leased.next, struct thr_shared_key,
+						    lease.item));
 }
 
 void thr_lease_idle(struct thr_timer *timer)

@@ -113,6 +113,17 @@ void thr_store_cancel(struct thr_store *store, struct thr_ask *ask)
 		thr_shared_cancel(ask);
 }
 
+void thr_store_drain(struct thr_store *store)
+{
+	if (store->remote)
+		thr_shared_end_leases(thr_remote_shared(store->remote));
+}
+
+bool thr_store_is_draining(const struct thr_store *store)
+{
+	return store->remote && thr_shared_is_returning(thr_remote_shared(store->remote));
+}
+
 /* --- quotas --- */
 
 struct thr_hash thr_store_key_hash(const struct thr_store *store, struct thr_slice key)

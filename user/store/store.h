@@ -118,6 +118,11 @@ bool thr_store_ask(struct thr_store *store, struct thr_ask *ask);
 /* The answer is not wanted any more; tokens may be gone. Nothing when it does not wait. */
 void thr_store_cancel(struct thr_store *store, struct thr_ask *ask);
 
+/* The worker is about to end: give back what was taken ahead, and take nothing ahead any more;
+ * and whether that is still on its way, which it is for no longer than the deadline. */
+void thr_store_drain(struct thr_store *store);
+bool thr_store_is_draining(const struct thr_store *store);
+
 /* --- quotas --- */
 
 /* The quota of a key, else that of `default`, else the configuration's: never fails.
