@@ -71,7 +71,15 @@ static void got(struct thr_change *change, const struct redisReply *value)
 		fail(change, "what Redis has for the key is not a quota");
 }
 
-/* What is in force in Redis is so here too. */
+static void apply(struct thr_quotas *quotas, const struct thr_change *change)
+{
+	if (change->kind == THR_QUOTA_DELETE)
+		thr_quotas_remove(quotas, &change->hash, change->key);
+	else
+		thr_quotas_set(quotas, &change->hash, change->key, &change->quota);
+}
+
+/* What is in force in Redis is so here too, and in what takes the place of the table. */
 static void changed(struct thr_sync *sync, struct thr_change *change,
 		    const struct redisReply *value)
 {
@@ -89,10 +97,9 @@ static void changed(struct thr_sync *sync, struct thr_change *change,
 	if (change->quota.version > replica->version)
 		replica->version = change->quota.version;
 	thr_replica_note(replica, change->key, change->quota.version);
-	if (change->kind == THR_QUOTA_DELETE)
-		thr_quotas_remove(replica->quotas, &change->hash, change->key);
-	else
-		thr_quotas_set(replica->quotas, &change->hash, change->key, &change->quota);
+	apply(replica->quotas, change);
+	if (replica->loading)
+		apply(replica->loading, change);
 	sync->store->counts->quotas = thr_quotas_count(replica->quotas);
 }
 
