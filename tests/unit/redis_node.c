@@ -206,6 +206,40 @@ static void call_and_wait(struct redis_client *client, struct redis_call *call)
 	client_until(client, &call->is_over);
 }
 
+/* --- settings --- */
+
+static char *text(const char *string)
+{
+	return (char *)(uintptr_t)string;
+}
+
+static void settings_are_copied_as_a_whole(void **state)
+{
+	struct thr_redis_settings settings = {
+		.host = text("host"),
+		.user = text("user"),
+		.password = text("password"),
+		.key_prefix = text("p:"),
+		.port = 6379,
+		.failures = 3,
+	};
+	struct thr_redis_settings copy;
+
+	(void)state;
+	assert_int_equal(thr_redis_settings_copy(&settings, &copy), 0);
+	assert_true(thr_redis_settings_are_same(&settings, &copy));
+	assert_ptr_not_equal(copy.password, settings.password);
+	settings.password = text("another");
+	assert_false(thr_redis_settings_are_same(&settings, &copy));
+	assert_true(thr_redis_settings_are_same_place(&settings, &copy));
+	settings.key_prefix = NULL;
+	assert_false(thr_redis_settings_are_same_place(&settings, &copy));
+	thr_redis_settings_clear(&copy);
+	assert_null(copy.host);
+	assert_null(copy.password);
+	thr_redis_settings_clear(&copy);
+}
+
 /* --- connections that are of no use --- */
 
 static void what_is_not_redis_is_left(void **state)
@@ -680,6 +714,7 @@ static void tryagain_and_a_place_that_is_none_fail_the_call_alone(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(settings_are_copied_as_a_whole),
 		cmocka_unit_test(what_is_not_redis_is_left),
 		cmocka_unit_test(replies_may_come_in_pieces),
 		cmocka_unit_test(commands_of_a_turn_arrive_together),

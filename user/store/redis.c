@@ -193,43 +193,6 @@ uint64_t thr_redis_retry_ms(const struct thr_redis *redis)
 
 /* --- beginning and end --- */
 
-static void free_settings(struct thr_redis_settings *settings)
-{
-	char *text[] = {settings->host,	       settings->socket,     settings->user,
-			settings->password,    settings->key_prefix, settings->ca,
-			settings->certificate, settings->key};
-
-	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
-		if (text[i])
-			explicit_bzero(text[i], strlen(text[i]));
-		free(text[i]);
-	}
-}
-
-static int copy_text(char **text)
-{
-	if (!*text)
-		return 0;
-	*text = strdup(*text);
-	return *text ? 0 : -ENOMEM;
-}
-
-static int copy_settings(const struct thr_redis_settings *from, struct thr_redis_settings *to)
-{
-	int r = 0;
-
-	*to = *from;
-	r |= copy_text(&to->host);
-	r |= copy_text(&to->socket);
-	r |= copy_text(&to->user);
-	r |= copy_text(&to->password);
-	r |= copy_text(&to->key_prefix);
-	r |= copy_text(&to->ca);
-	r |= copy_text(&to->certificate);
-	r |= copy_text(&to->key);
-	return r;
-}
-
 /* As SCRIPT LOAD names it: the SHA-1 of its text in hexadecimal. */
 static int name_script(struct thr_redis_script *script)
 {
@@ -248,7 +211,7 @@ static void release(struct thr_deferred *deferred)
 	struct thr_redis *redis = THR_CONTAINER(deferred, struct thr_redis, deferred);
 
 	SSL_CTX_free(redis->shared.tls);
-	free_settings(&redis->settings);
+	thr_redis_settings_clear(&redis->settings);
 	thr_redis_desk_clear(&redis->desk);
 	free(redis->cluster.owner);
 	free(redis);
@@ -298,7 +261,7 @@ int thr_redis_new(struct thr_loop *loop, struct thr_resolver *resolver,
 	};
 	redis->events = *events;
 	redis->deferred.run = release;
-	r = copy_settings(settings, &redis->settings);
+	r = thr_redis_settings_copy(settings, &redis->settings);
 	if (r < 0)
 		thr_fail(error, ENOMEM, "the Redis client: %s", strerror(ENOMEM));
 	else

@@ -58,6 +58,19 @@ struct thr_redis_settings {
 	char *ca, *certificate, *key;
 };
 
+/* Returns 0, or -ENOMEM with nothing set. */
+int thr_redis_settings_copy(const struct thr_redis_settings *from,
+			    struct thr_redis_settings *ret_settings);
+
+/* Wipe and free the strings of a copy; fine on one that is all zeros. */
+void thr_redis_settings_clear(struct thr_redis_settings *settings);
+
+/* Whether both say the same; and whether both mean the same keys of the same database. */
+bool thr_redis_settings_are_same(const struct thr_redis_settings *one,
+				 const struct thr_redis_settings *other);
+bool thr_redis_settings_are_same_place(const struct thr_redis_settings *one,
+				       const struct thr_redis_settings *other);
+
 /* Scripts, loaded on every connection; called by EVALSHA. */
 struct thr_redis_script {
 	const char *text;

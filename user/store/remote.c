@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define RETIRE_MS 100 /* between two looks whether somebody waits */
 
@@ -21,77 +20,9 @@ struct thr_remote {
 	struct thr_timer retire; /* without `fire` while it is used */
 };
 
-/* --- settings --- */
-
-#define TEXTS 8
-
-/* The members that are strings. */
-static void texts_of(struct thr_redis_settings *settings, char **ret_text[static TEXTS])
-{
-	ret_text[0] = &settings->host;
-	ret_text[1] = &settings->socket;
-	ret_text[2] = &settings->user;
-	ret_text[3] = &settings->password;
-	ret_text[4] = &settings->key_prefix;
-	ret_text[5] = &settings->ca;
-	ret_text[6] = &settings->certificate;
-	ret_text[7] = &settings->key;
-}
-
-static void free_settings(struct thr_redis_settings *settings)
-{
-	char **text[TEXTS];
-
-	texts_of(settings, text);
-	for (size_t i = 0; i < TEXTS; i++)
-		free(*text[i]);
-}
-
-static int copy_settings(const struct thr_redis_settings *from, struct thr_redis_settings *into)
-{
-	char **text[TEXTS];
-	int r = 0;
-
-	*into = *from;
-	texts_of(into, text);
-	for (size_t i = 0; i < TEXTS; i++) {
-		if (*text[i])
-			*text[i] = strdup(*text[i]);
-		else
-			continue;
-		if (!*text[i])
-			r = -ENOMEM;
-	}
-	return r;
-}
-
-static bool is_same_text(const char *one, const char *other)
-{
-	return one && other ? strcmp(one, other) == 0 : one == other;
-}
-
-/* Whether both are the same keys of the same database. */
-static bool is_same_place(const struct thr_redis_settings *one,
-			  const struct thr_redis_settings *other)
-{
-	return is_same_text(one->host, other->host) && is_same_text(one->socket, other->socket) &&
-	       one->port == other->port && one->database == other->database &&
-	       is_same_text(one->key_prefix, other->key_prefix);
-}
-
 bool thr_remote_has(const struct thr_remote *remote, const struct thr_redis_settings *settings)
 {
-	struct thr_redis_settings own = remote->settings, others = *settings;
-	char **own_text[TEXTS], **other_text[TEXTS];
-
-	texts_of(&own, own_text);
-	texts_of(&others, other_text);
-	for (size_t i = 0; i < TEXTS; i++)
-		if (!is_same_text(*own_text[i], *other_text[i]))
-			return false;
-	return own.port == others.port && own.tls == others.tls &&
-	       own.database == others.database && own.deadline_ms == others.deadline_ms &&
-	       own.lease == others.lease && own.failures == others.failures;
+	return thr_redis_settings_are_same(&remote->settings, settings);
 }
 
 /* --- what happens to it --- */
@@ -172,7 +103,7 @@ static int new_users(struct thr_remote *remote)
 /* Its own replica, or that of the one before. */
 static int find_replica(struct thr_remote *remote, struct thr_remote *before)
 {
-	if (!before || !is_same_place(&before->settings, &remote->settings))
+	if (!before || !thr_redis_settings_are_same_place(&before->settings, &remote->settings))
 		return thr_replica_new(thr_quotas_max(remote->parts->quotas), &remote->replica);
 	remote->replica = before->replica;
 	return 0;
@@ -189,7 +120,7 @@ int thr_remote_new(const struct thr_store_parts *parts, const struct thr_redis_s
 		return thr_fail(error, ENOMEM, "there is no memory left");
 	remote->parts = parts;
 	thr_link_init(&remote->item);
-	r = copy_settings(settings, &remote->settings);
+	r = thr_redis_settings_copy(settings, &remote->settings);
 	if (r == 0)
 		r = new_client(remote, error);
 	else
@@ -226,7 +157,7 @@ void thr_remote_free(struct thr_remote *remote)
 	thr_sync_free(remote->sync);
 	thr_redis_free(remote->redis);
 	thr_replica_free(remote->replica);
-	free_settings(&remote->settings);
+	thr_redis_settings_clear(&remote->settings);
 	free(remote);
 }
 
