@@ -391,6 +391,17 @@ def test_change_is_refused_while_it_is_away():
     expect("status of the new", api.get("new").status, 404)
 
 
+def test_config_that_was_never_read_is_not_called_absent():
+    redis = Redis()
+    redis.kill()
+    api = Api(serve(store=store(redis)))
+
+    answer = api.get("key")
+
+    expect("status", answer.status, 503)
+    expect_match("detail", answer.problem["detail"], "[Rr]edis")
+
+
 def test_change_is_answered_in_time_when_it_freezes():
     redis, _, api = given(5, 1)
     redis.pause()

@@ -28,13 +28,18 @@ static void fail(struct thr_change *change, const char *why)
 	snprintf(change->why, sizeof(change->why), "%s", why);
 }
 
-/* What is known here, while Redis does not say. */
+/* What is known here, while Redis does not say: of who has not read all that is in it, that
+ * is only what is there. */
 static void get_here(const struct thr_sync *sync, struct thr_change *change)
 {
-	bool found = sync->replica && thr_quotas_find(sync->replica->quotas, &change->hash,
-						      change->key, &change->quota);
+	const struct thr_replica *replica = sync->replica;
 
-	change->result = found ? THR_CHANGE_DONE : THR_CHANGE_ABSENT;
+	if (replica && thr_quotas_find(replica->quotas, &change->hash, change->key, &change->quota))
+		change->result = THR_CHANGE_DONE;
+	else if (replica && replica->read_all)
+		change->result = THR_CHANGE_ABSENT;
+	else
+		fail(change, "Redis does not answer, and what is set in it is not known here");
 }
 
 /* --- the reply --- */
