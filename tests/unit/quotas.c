@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The table of quotas: as one process changes it and others read it. */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -397,15 +399,43 @@ static void a_reader_never_sees_half_of_a_change(void **state)
 		_exit(0);
 	}
 	for (int i = 0; i < 200000; i++) {
-		/* While it is being changed for long it may not be found. */
-		if (!thr_quotas_find(quotas, &hash, text("k"), &quota))
-			continue;
+		assert_true(thr_quotas_find(quotas, &hash, text("k"), &quota));
 		assert_int_equal(quota.capacity, quota.version);
 		assert_int_equal(quota.capacity, quota.limit.burst);
 	}
 	__atomic_store_n(stop, true, __ATOMIC_RELAXED);
 	assert_int_equal(status_of(pid), 0);
 	munmap(stop, sizeof(*stop));
+	thr_quotas_free(quotas);
+}
+
+/* As when the scheduler takes the processor from it, which may be for long. */
+static void a_writer_that_stands_still_is_not_waited_for(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(100, true);
+	uint64_t seen;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	set(quotas, "k", 1);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (uint64_t i = 1; pid == 0; i = i % 1000 + 1)
+		set(quotas, "k", i);
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(kill(pid, SIGSTOP), 0);
+		assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+		seen = get(quotas, "k");
+		assert_true(seen > 0);
+		assert_int_equal(kill(pid, SIGCONT), 0);
+		while (get(quotas, "k") == seen)
+			sched_yield(); /* until it went on */
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(WIFSIGNALED(status_of(pid)));
 	thr_quotas_free(quotas);
 }
 
@@ -424,6 +454,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_process_that_reads_sees_what_another_changes),
 		cmocka_unit_test(who_can_only_read_ends_by_writing),
 		cmocka_unit_test(a_reader_never_sees_half_of_a_change),
+		cmocka_unit_test(a_writer_that_stands_still_is_not_waited_for),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Open addressing with linear probing over tags of 64 bits; what a tag stands for is in
- * an array of its own, each entry under a sequence lock: its writer makes the sequence
- * odd, changes it, and makes it even; who read an odd or a changed one reads again. A
- * writer that dies in between leaves one entry unreadable, which readers take for absent
- * after READ_TRIES, and the next writer mends.
+ * an array of its own, each entry twice, under a sequence that says which of the two is to
+ * be read: its writer sends readers to the second, changes the first, sends them back, and
+ * changes the second. Who finds that the sequence moved while he read reads again. So a
+ * reader never waits for a writer, which may lose its processor at any point, and to him a
+ * key that is changed is there all the while. The table ends with its writer.
  *
  * A removed entry leaves a grave, which a new one may take. Graves use up the free places
  * in time, so that searches must not need one: they end after as many places as a key was
@@ -24,14 +25,17 @@
 
 #define FREE 0
 #define GRAVE 1
-#define READ_TRIES 1000
 #define PLACES_LEAST 64 /* a power of two */
 
-struct entry {
-	uint32_t sequence;
-	uint16_t key_length;
+struct content {
 	struct thr_quota quota;
+	uint16_t key_length;
 	char key[THR_KEY_MAX];
+};
+
+struct entry {
+	uint32_t sequence; /* even: the first is to be read; odd: the second */
+	struct content content[2];
 };
 
 /* The mapping. */
@@ -181,24 +185,23 @@ int thr_quotas_read_only(struct thr_quotas *quotas)
 /* Read `entry` as a whole, and compare its key. */
 static bool read_entry(const struct entry *entry, struct thr_slice key, struct thr_quota *ret_quota)
 {
-	for (int try = 0; try < READ_TRIES; try++) {
-		uint32_t sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
-		struct thr_quota quota;
-		bool same;
+	uint32_t sequence, after = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	struct thr_quota quota;
+	bool same;
 
-		if (sequence & 1)
-			continue;
-		quota = entry->quota;
-		same = entry->key_length == key.length &&
-		       memcmp(entry->key, key.at, key.length) == 0;
+	do {
+		const struct content *content = &entry->content[after & 1];
+
+		sequence = after;
+		quota = content->quota;
+		same = content->key_length == key.length &&
+		       memcmp(content->key, key.at, key.length) == 0;
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (__atomic_load_n(&entry->sequence, __ATOMIC_RELAXED) != sequence)
-			continue;
-		if (same)
-			*ret_quota = quota;
-		return same;
-	}
-	return false;
+		after = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	} while (after != sequence);
+	if (same)
+		*ret_quota = quota;
+	return same;
 }
 
 /* The place of a key, or -1. */
@@ -238,16 +241,24 @@ bool thr_quotas_find(const struct thr_quotas *quotas, const struct thr_hash *has
 	return find(quotas, hash, key, ret_quota) >= 0;
 }
 
+/* Send readers to the other content: what was written before is seen by who reads there, and
+ * who sees what is written after finds that they were sent. */
+static void step(struct entry *entry)
+{
+	__atomic_store_n(&entry->sequence, entry->sequence + 1, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
 static void write_entry(struct entry *entry, struct thr_slice key, const struct thr_quota *quota)
 {
-	uint32_t sequence = entry->sequence | 1;
+	for (size_t i = 0; i < 2; i++) {
+		struct content *content = &entry->content[i];
 
-	__atomic_store_n(&entry->sequence, sequence, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	entry->quota = *quota;
-	entry->key_length = (uint16_t)key.length;
-	memcpy(entry->key, key.at, key.length);
-	__atomic_store_n(&entry->sequence, sequence + 1, __ATOMIC_RELEASE);
+		step(entry);
+		content->quota = *quota;
+		content->key_length = (uint16_t)key.length;
+		memcpy(content->key, key.at, key.length);
+	}
 }
 
 int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struct thr_slice key,
@@ -299,12 +310,12 @@ uint64_t thr_quotas_next(const struct thr_quotas *quotas, uint64_t from, struct 
 			 struct thr_quota *ret_quota)
 {
 	for (uint64_t i = from; i < quotas->places; i++) {
-		const struct entry *entry = &quotas->entries[i];
+		const struct content *content = &quotas->entries[i].content[0];
 
 		if (quotas->block->tags[i] <= GRAVE)
 			continue;
-		*ret_key = (struct thr_slice){entry->key, entry->key_length};
-		*ret_quota = entry->quota;
+		*ret_key = (struct thr_slice){content->key, content->key_length};
+		*ret_quota = content->quota;
 		return i + 1;
 	}
 	return 0;
