@@ -4,6 +4,7 @@
  * all on the loop. Codec by libhiredis' reader and formatter, connections by ourselves,
  * TLS by OpenSSL.
  *
+ *   redis_settings.c  copying and comparing settings
  *   redis_tls.c       TLS as a filter over bytes
  *   redis_link.c      a byte stream: TCP, TLS, Unix socket
  *   redis_pipe.c      which reply is for whom
