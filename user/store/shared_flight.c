@@ -56,7 +56,7 @@ static void board_lease(struct thr_shared *shared, struct thr_flight *flight, ui
 	if (!takes)
 		return;
 	if (shared->lease && key->taken_ns && asked_ns - key->taken_ns < RECENT_NS)
-		flight->ahead = thr_lease_wanted(shared, &first_of(&flight->asks)->limit);
+		flight->ahead = thr_lease_wanted(shared, key, &first_of(&flight->asks)->limit);
 	key->taken_ns = asked_ns;
 }
 

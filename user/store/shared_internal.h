@@ -21,9 +21,10 @@
 /* Tokens that were taken ahead. */
 struct thr_lease {
 	struct thr_link item;
-	uint64_t left;	  /* to be used, ticks; 0: none */
-	uint64_t sent_ns; /* when the call for them was */
-	uint64_t at[2];	  /* and judged, seconds and ticks by Redis' clock */
+	uint64_t left;	   /* to be used, ticks; 0: none */
+	uint64_t fresh;	   /* of them, at most, from the last call */
+	uint64_t fresh_ns; /* when it was sent */
+	uint64_t at[2];	   /* and judged, seconds and ticks by Redis' clock */
 	uint64_t used_ns;
 	uint64_t window; /* of the limit */
 };
@@ -144,11 +145,13 @@ void thr_duration_write(uint64_t ticks, struct thr_duration_text *text,
 
 /* --- shared_lease.c --- */
 
-/* Take from what was leased. Returns false when it is not enough; it was given back then. */
+/* Take from what was leased. Returns false when it is not enough; it was given back then, but
+ * for a part of a token. */
 bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struct thr_ask *ask);
 
 /* How many ticks to ask for with a taking. */
-uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_store_limit *limit);
+uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_shared_key *key,
+			  const struct thr_store_limit *limit);
 
 /* `ticks` were granted to the flight, at `at` by Redis' clock. */
 void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, uint64_t ticks,
