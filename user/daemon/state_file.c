@@ -175,14 +175,13 @@ static int sync_directory(const char *path)
 /* One that is not on disk would take the file with it; then it is made again. */
 static int make_folder(const char *path)
 {
-	AUTO_FREE char *copy = strdup(path);
+	AUTO_FREE char *copy = NULL;
 	int r;
 
-	if (!copy)
-		return -ENOMEM;
 	if (mkdir(path, 0700))
 		return -errno;
-	r = sync_directory(dirname(copy));
+	copy = strdup(path);
+	r = copy ? sync_directory(dirname(copy)) : -ENOMEM;
 	if (r)
 		rmdir(path);
 	return r;
