@@ -80,13 +80,17 @@ static bool make_room(struct thr_api *api)
 	return found;
 }
 
-/* Whether accept4() failed by what does not go with the connection, or with the turn. A
- * listener that is hung up was shut, which a worker that is out of control can do to a Unix
- * socket that all have. */
-static bool is_lasting(int code, uint32_t events)
+/* Whether accept4() failed for want of what other connections hold. */
+static bool is_shortage(int code)
 {
-	return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM ||
-	       code == EINVAL || (code == EAGAIN && events & EPOLLHUP);
+	return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
+}
+
+/* Whether it failed because the listener was shut, which a worker that is out of control can
+ * do to one that it shares: nobody will ever come by it. */
+static bool is_shut(int code, uint32_t events)
+{
+	return code == EINVAL || (code == EAGAIN && events & EPOLLHUP);
 }
 
 static void on_connections(struct thr_io *io, uint32_t events)
@@ -109,8 +113,12 @@ static void on_connections(struct thr_io *io, uint32_t events)
 		}
 		fd = accept4(io->fd, (struct sockaddr *)&from, &length,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 && is_lasting(errno, events)) {
+		if (fd < 0 && is_shortage(errno)) {
 			stop_accepting(api);
+			return;
+		}
+		if (fd < 0 && is_shut(errno, events)) {
+			thr_loop_forget(api->parts.loop, io);
 			return;
 		}
 		if (fd < 0 && errno == EAGAIN)

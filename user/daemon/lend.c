@@ -160,6 +160,8 @@ static void mend(struct thr_slot *slot, unsigned int front)
 			error.text, slot->number + 1);
 	if (r > 0 && endpoint.path)
 		share_replacement(slot, front);
+	else if (r > 0)
+		take_back(slot, front); /* who borrowed it has the one that was shut */
 }
 
 void thr_slot_mend_listeners(struct thr_slot *slot)

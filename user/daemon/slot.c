@@ -61,8 +61,11 @@ void thr_slot_kill(const struct thr_slot *slot)
  * is to say to a worker that reads. */
 void thr_slot_tell(struct thr_slot *slot, const struct thr_message *message, const int *fds)
 {
-	int r = slot->deaf ? 0 : thr_message_send(slot->channel.fd, message, fds);
+	int r;
 
+	if (!slot->pid || slot->deaf)
+		return;
+	r = thr_message_send(slot->channel.fd, message, fds);
 	if (!r || r == -EPIPE || r == -ECONNRESET)
 		return;
 	slot->deaf = true;
