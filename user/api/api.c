@@ -187,15 +187,22 @@ int thr_api_new(const struct thr_api_parts *parts, struct thr_api **ret_api,
 
 /* A worker's share of the connections; fewer when that is much of its descriptors, which are
  * the proxy's first of all. */
-static size_t client_limit(unsigned int workers)
+uint64_t thr_api_share(unsigned int workers, uint64_t files)
 {
 	uint64_t share = (CONNECTIONS_MAX + workers - 1) / workers;
-	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-	    share < limit.rlim_cur / 8)
-		return share;
-	return limit.rlim_cur < 16 ? 1 : limit.rlim_cur / 8;
+	return share < files / 8 ? share : files / 8;
+}
+
+static size_t client_limit(unsigned int workers)
+{
+	struct rlimit limit;
+	uint64_t share;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		limit.rlim_cur = RLIM_INFINITY;
+	share = thr_api_share(workers, limit.rlim_cur);
+	return share ? share : 1;
 }
 
 int thr_api_configure(struct thr_api *api, const struct thr_config *config, const uint8_t *token,

@@ -57,6 +57,9 @@ struct thr_api_parts {
 	void *context;
 };
 
+/* Connections that the API of one of `workers`, which may open `files`, takes at most. */
+uint64_t thr_api_share(unsigned int workers, uint64_t files);
+
 /* Returns 0 or a negative errno with `error` filled. The parts outlive it. */
 int thr_api_new(const struct thr_api_parts *parts, struct thr_api **ret_api,
 		struct thr_error *error);

@@ -27,4 +27,10 @@ static inline bool thr_slice_is_word(struct thr_slice slice, const char *text)
 	return strlen(text) == slice.length && strncasecmp(slice.at, text, slice.length) == 0;
 }
 
+/* Whether two C strings are the same; either may be NULL, which is the same as itself only. */
+static inline bool thr_same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 #endif

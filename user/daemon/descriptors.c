@@ -12,8 +12,7 @@
 #include "core/log.h"
 #include "daemon/master.h"
 
-#define BESIDE 1024	      /* what is not a connection */
-#define API_CONNECTIONS 16384 /* as many as all workers together take (api/api.c) */
+#define BESIDE 1024 /* what is not a connection */
 
 /* But for the API; `connections` of the proxy have another side. */
 static rlim_t files_for(const struct thr_config *config, uint64_t connections)
@@ -21,16 +20,10 @@ static rlim_t files_for(const struct thr_config *config, uint64_t connections)
 	return config->route_count ? BESIDE + (rlim_t)connections * 2 : BESIDE;
 }
 
-/* The API's connections of one worker that may open `files`: it takes no more than that
- * (client_limit() of api/api.c). */
 static rlim_t api_share(const struct thr_master *master, const struct thr_config *config,
 			rlim_t files)
 {
-	rlim_t share = (API_CONNECTIONS + master->worker_count - 1) / master->worker_count;
-
-	if (!config->api.present)
-		return 0;
-	return share < files / 8 ? share : files / 8;
+	return config->api.present ? thr_api_share(master->worker_count, files) : 0;
 }
 
 /* The least limit by which no connection of the proxy waits. */
@@ -67,7 +60,7 @@ static bool raise_own(const struct thr_master *master, const struct thr_config *
 		      struct rlimit *limit)
 {
 	rlim_t wanted = files_for(config, config->server.max_connections) +
-			(config->api.present ? API_CONNECTIONS : 0);
+			(config->api.present ? thr_api_share(1, RLIM_INFINITY) : 0);
 	const struct rlimit more = {.rlim_cur = wanted, .rlim_max = wanted};
 	rlim_t before;
 

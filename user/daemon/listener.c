@@ -16,6 +16,7 @@
 #include "core/address.h"
 #include "core/cleanup.h"
 #include "daemon/socket_file.h"
+#include "core/slice.h"
 
 /* Connections that wait to be accepted; net.core.somaxconn caps it. */
 #define BACKLOG 4096
@@ -200,14 +201,9 @@ bool thr_listeners_collide(const struct thr_endpoint *a, const struct thr_endpoi
 	return thr_listen_overlaps(text, b->address, b->port);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 bool thr_endpoint_is(const struct thr_endpoint *a, const struct thr_endpoint *b)
 {
-	return same_text(a->path, b->path) && same_text(a->address, b->address) &&
+	return thr_same_text(a->path, b->path) && thr_same_text(a->address, b->address) &&
 	       a->port == b->port;
 }
 

@@ -33,16 +33,12 @@
 #include "daemon/listener.h"
 #include "daemon/notify.h"
 #include "daemon/packet.h"
+#include "core/slice.h"
 
 /* While another command changes the packet layer, a reload begins again, and is refused
  * after a second: the master has others to serve than that command. */
 #define LOCK_PAUSE_MS 100
 #define LOCK_TRIES 10
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
 
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
@@ -73,7 +69,7 @@ static void keep_fixed(const struct thr_master *master, struct thr_config *confi
 
 	if (config->server.workers != old->server.workers)
 		warn_kept("server.workers");
-	if (!same_text(user, old->server.user))
+	if (!thr_same_text(user, old->server.user))
 		warn_kept("server.user");
 	if (config->store.max_keys != old->store.max_keys)
 		warn_kept("store.memory.max_keys");
@@ -93,7 +89,7 @@ static int check_user(const struct thr_config *old, const struct thr_config *con
 {
 	struct thr_run_as unused;
 
-	if (same_text(config->server.user, old->server.user))
+	if (thr_same_text(config->server.user, old->server.user))
 		return 0;
 	return thr_run_as_find(config->server.user, &unused, error);
 }

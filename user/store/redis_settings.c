@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "store/redis.h"
+#include "core/slice.h"
 
 #define TEXTS 8
 
@@ -59,11 +60,6 @@ void thr_redis_settings_clear(struct thr_redis_settings *settings)
 	}
 }
 
-static bool is_same_text(const char *one, const char *other)
-{
-	return one && other ? strcmp(one, other) == 0 : one == other;
-}
-
 bool thr_redis_settings_are_same(const struct thr_redis_settings *one,
 				 const struct thr_redis_settings *other)
 {
@@ -73,7 +69,7 @@ bool thr_redis_settings_are_same(const struct thr_redis_settings *one,
 	texts_of(&first, text);
 	texts_of(&second, other_text);
 	for (size_t i = 0; i < TEXTS; i++)
-		if (!is_same_text(*text[i], *other_text[i]))
+		if (!thr_same_text(*text[i], *other_text[i]))
 			return false;
 	return one->port == other->port && one->tls == other->tls &&
 	       one->database == other->database && one->deadline_ms == other->deadline_ms &&
@@ -83,7 +79,7 @@ bool thr_redis_settings_are_same(const struct thr_redis_settings *one,
 bool thr_redis_settings_are_same_place(const struct thr_redis_settings *one,
 				       const struct thr_redis_settings *other)
 {
-	return is_same_text(one->host, other->host) && is_same_text(one->socket, other->socket) &&
+	return thr_same_text(one->host, other->host) && thr_same_text(one->socket, other->socket) &&
 	       one->port == other->port && one->database == other->database &&
-	       is_same_text(one->key_prefix, other->key_prefix);
+	       thr_same_text(one->key_prefix, other->key_prefix);
 }
