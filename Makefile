@@ -25,7 +25,7 @@ CFLAGS ?= -O2 -g
 ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE $(WARN) -Iinclude -Iuser -I$B $(CFLAGS) \
 	-DTHR_VERSION='"$(VERSION)"' $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LIBS = $(shell pkg-config --libs $(PACKAGES))
-BPF_CFLAGS = -g -O2 -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
+BPF_CFLAGS = -g -O2 -fno-unroll-loops -target bpf -mcpu=v3 -Wall -Wextra -Werror -Iinclude -Ibpf \
 	-I/usr/include/$(shell $(CC) -print-multiarch)
 VERSION := 0.1.0
 

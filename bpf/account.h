@@ -6,11 +6,12 @@
 #ifndef THR_ACCOUNT_H
 #define THR_ACCOUNT_H
 
-static __always_inline bool account_drops(__u32 reason, const struct thr_settings *settings)
+/* Whether the packet does not go on to the kernel. */
+static __always_inline bool account_withholds(__u32 reason, const struct thr_settings *settings)
 {
 	if (reason < THR_REASON_FIRST_UNPARSED || settings->action != THR_ACTION_ENFORCE)
 		return false;
-	return reason >= THR_REASON_FIRST_DROP || settings->flags & THR_DROP_MALFORMED;
+	return reason >= THR_REASON_FIRST_ANSWERED || settings->flags & THR_DROP_MALFORMED;
 }
 
 static __always_inline int account_packet(__u32 reason, const struct thr_settings *settings)
@@ -20,10 +21,10 @@ static __always_inline int account_packet(__u32 reason, const struct thr_setting
 	if (!count)
 		return XDP_PASS;
 	count->packets++;
-	if (!account_drops(reason, settings))
+	if (!account_withholds(reason, settings))
 		return XDP_PASS;
 	count->dropped++;
-	return XDP_DROP;
+	return reason == THR_REASON_CHALLENGED ? XDP_TX : XDP_DROP;
 }
 
 #endif

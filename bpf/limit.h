@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The admission ladder: who the source is (source.h), then the buckets that its
- * policy charges: its own for each kind, and those of its prefix.
+ * policy charges: its own for each kind, those of its prefix, and the budget that a
+ * service has for sources that are not verified.
  *
  * A packet is charged for every kind it counts for, or for none: what was taken
  * is given back when a later bucket refuses.
+ *
+ * Each bucket is asked at the gate (gate.h), which decides nearly always. A source
+ * whose cell there is over on others' account gets a bucket of its own, but only
+ * while the budget for such promotions lasts: it allows the whole table to be filled
+ * once a minute, so that a flood takes longer than that to evict who was there. Past
+ * it, what the service says of overload decides; where it says nothing, the cell
+ * does. A verified source needs no budget: it is no spoofed address.
  *
  * limit_packet() and what it calls by name are global functions: the verifier
  * proves each once, not for every way through the parser. To the verifier their
@@ -13,15 +21,19 @@
 #ifndef THR_LIMIT_H
 #define THR_LIMIT_H
 
+/* Where a taking was charged; what both have is in both. */
+#define LIMIT_CELL 1u
+#define LIMIT_BUCKET 2u
+#define LIMIT_PLACES (LIMIT_CELL | LIMIT_BUCKET)
+
 /* One taking from one bucket. */
 struct charge {
 	struct thr_bucket_key key;
-	__u64 window; /* of the limit, in ticks */
-	__u64 spent;  /* ticks to take */
-	__u64 now;    /* in ticks; 0 until the clock was read for this packet */
-	__u64 wait;   /* after a refusal: ticks until it would conform */
+	struct gate_taking taking;
 	__u32 kind;
-	__u32 unused;
+	bool is_fine;	  /* taking.now is of the fine clock */
+	bool is_verified; /* the source, which needs no budget for a bucket then */
+	__u16 places;	  /* after the taking: LIMIT_CELL, LIMIT_BUCKET */
 };
 
 static __always_inline const struct thr_policy *limit_policy(__u32 slot, __u32 index)
@@ -55,61 +67,191 @@ static __always_inline void limit_set_key(const struct ladder *ladder, __u32 sco
 	}
 }
 
-static __always_inline struct thr_bucket *limit_bucket(const struct thr_bucket_key *key)
+/*
+ * The coarse clock decides; the fine one is read, once a packet, only where it might
+ * decide otherwise. The coarse one is behind by less than a tick, so what conforms by
+ * it conforms, and what is over by more than a tick is over.
+ */
+static __always_inline void limit_read_clock(struct charge *charge)
+{
+	charge->taking.now = clock_ns() << THR_TICK_SHIFT;
+	charge->is_fine = true;
+}
+
+/* Whether the refusal might not hold at the true time, which is read then. */
+static __always_inline bool limit_sharpen(struct charge *charge, const struct thr_live *live)
+{
+	__u64 tick = live->jiffy_ns << THR_TICK_SHIFT;
+
+	if (charge->is_fine || (tick && charge->taking.wait > tick))
+		return false;
+	limit_read_clock(charge);
+	return true;
+}
+
+/* A full bucket is charged from the time of the taking on. By the coarse clock that
+ * is up to a tick too early, which lets pass a tick's refill more, once. Where that
+ * is more than 1 % of the burst, read the true time. */
+static __always_inline void limit_prepare(const __u64 *tat, struct charge *charge,
+					  const struct thr_live *live)
+{
+	__u64 tick = live->jiffy_ns << THR_TICK_SHIFT;
+
+	if (!charge->is_fine && *(const volatile __u64 *)tat <= charge->taking.now &&
+	    (!tick || charge->taking.window < 100 * tick))
+		limit_read_clock(charge);
+}
+
+static __always_inline bool limit_try(__u64 *tat, struct gate_taking *taking)
+{
+	taking->wait = thr_bucket_charge(tat, taking->now, taking->window, taking->spent);
+	return !taking->wait;
+}
+
+/* Take from a bucket that is `tat`. */
+static __always_inline bool limit_take(__u64 *tat, struct charge *charge,
+				       const struct thr_live *live)
+{
+	limit_prepare(tat, charge, live);
+	return limit_try(tat, &charge->taking) ||
+	       (limit_sharpen(charge, live) && limit_try(tat, &charge->taking));
+}
+
+/* Take one token from a budget, as another taking of `charge`. */
+static __always_inline bool limit_take_budget(__u32 number, struct charge *charge,
+					      const struct thr_limit *limit,
+					      const struct thr_live *live)
+{
+	struct thr_budget *budget = bpf_map_lookup_elem(&thr_budgets, &number);
+
+	charge->taking.window = limit->window;
+	charge->taking.spent = thr_bucket_ticks(limit->interval, 1);
+	return !budget || limit_take(&budget->tat, charge, live);
+}
+
+/* --- a source's own bucket --- */
+
+static __always_inline struct thr_bucket *limit_make_bucket(const struct thr_bucket_key *key)
 {
 	const struct thr_bucket full = {};
-	struct thr_bucket *bucket = bpf_map_lookup_elem(&thr_buckets, key);
 
-	if (bucket)
-		return bucket;
 	/* Where another CPU has made it in the meantime, that one is used. */
 	bpf_map_update_elem(&thr_buckets, key, &full, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&thr_buckets, key);
 }
 
+static __always_inline bool limit_may_promote(struct charge *charge, const struct thr_live *live)
+{
+	__u64 window = charge->taking.window, spent = charge->taking.spent;
+	bool may = charge->is_verified || !live->promotion.interval ||
+		   limit_take_budget(THR_BUDGET_PROMOTION, charge, &live->promotion, live);
+
+	charge->taking.window = window;
+	charge->taking.spent = spent;
+	charge->taking.wait = 0;
+	return may;
+}
+
+/* Its cell is over on others' account: take from its own bucket, which is made now
+ * where the budget for promotions allows. `key` is the charge's. */
+static __always_inline int limit_charge_own(const struct thr_bucket_key *key, struct charge *charge,
+					    const struct thr_live *live)
+{
+	struct thr_bucket *bucket = bpf_map_lookup_elem(&thr_buckets, key);
+
+	if (!bucket) {
+		if (!limit_may_promote(charge, live))
+			return THR_REASON_NO_OWN_BUCKET;
+		bucket = limit_make_bucket(key);
+	}
+	if (!bucket || charge->kind >= THR_KINDS)
+		return THR_REASON_NO_BUCKET;
+	return limit_take(&bucket->tat[charge->kind], charge, live) ? 0
+								    : THR_REASON_OVER_CONNECTIONS;
+}
+
+static __always_inline struct thr_cell *limit_cell(const struct thr_live *live, __u64 hash)
+{
+	__u32 place = hash >> (live->gate_shift & 63);
+
+	return bpf_map_lookup_elem(&thr_gate, &place);
+}
+
+static __always_inline enum gate_verdict limit_ask_gate(struct thr_cell *cell, __u64 hash,
+							struct charge *charge,
+							const struct thr_live *live)
+{
+	enum gate_verdict verdict;
+
+	limit_prepare(&cell->tat, charge, live);
+	verdict = gate_take(cell, hash, &charge->taking);
+	if (verdict == GATE_OVER && limit_sharpen(charge, live))
+		verdict = gate_take(cell, hash, &charge->taking);
+	return verdict;
+}
+
 /*
- * Take from the bucket. Returns 0, the reason of the refusal with charge->wait
- * set, or THR_REASON_NO_BUCKET where the table yields no entry: there the
- * throttle fails open.
+ * Take from the bucket that the charge's key names: the gate's, or where that does
+ * not decide, its own. Every tier comes through here. Returns 0 with charge->places
+ * set; the reason of the refusal, with taking.wait where it is known; or
+ * THR_REASON_NO_BUCKET where no map yields an entry: there the throttle fails open.
  */
-__noinline int limit_charge(struct charge *charge)
+__noinline int limit_charge(struct charge *charge, const struct thr_live *live)
 {
 	struct thr_bucket_key key;
-	struct thr_bucket *bucket;
-	__u64 *tat;
+	struct thr_cell *cell;
+	__u64 hash;
+	int reason;
 
-	if (!charge)
+	if (!charge || !live)
 		return THR_REASON_NO_BUCKET;
 	/* Linux 6.1 takes a key from the stack, not from an argument. */
 	key = charge->key;
-	bucket = limit_bucket(&key);
-	if (!bucket || charge->kind >= THR_KINDS)
+	hash = gate_hash(live->seed, &key, charge->kind);
+	cell = limit_cell(live, hash);
+	if (!cell)
 		return THR_REASON_NO_BUCKET;
-	tat = &bucket->tat[charge->kind];
-	if (!charge->now)
-		charge->now = clock_ns() << THR_TICK_SHIFT;
-	charge->wait = thr_bucket_charge(tat, charge->now, charge->window, charge->spent);
-	if (!charge->wait)
+	charge->places = LIMIT_CELL;
+	switch (limit_ask_gate(cell, hash, charge, live)) {
+	case GATE_PASSED:
 		return 0;
+	case GATE_SHARED:
+		reason = limit_charge_own(&key, charge, live);
+		if (!reason)
+			charge->places =
+				LIMIT_BUCKET | (gate_note(cell, &charge->taking) ? LIMIT_CELL : 0);
+		if (reason != THR_REASON_OVER_CONNECTIONS)
+			return reason;
+	case GATE_OVER:
+		break;
+	}
 	return (charge->key.scope & THR_SCOPE_WIDE ? THR_REASON_PREFIX_OVER_CONNECTIONS
 						   : THR_REASON_OVER_CONNECTIONS) +
 	       charge->kind;
 }
 
-/* Undo limit_charge() of this packet. */
-__noinline int limit_give_back(const struct charge *charge)
+/* Undo limit_charge() of this packet, by its charge->places. */
+__noinline int limit_give_back(const struct charge *charge, const struct thr_live *live)
 {
 	struct thr_bucket_key key;
 	struct thr_bucket *bucket;
+	struct thr_cell *cell;
 
-	if (!charge)
+	if (!charge || !live)
 		return 0;
 	key = charge->key; /* as above */
+	cell = limit_cell(live, gate_hash(live->seed, &key, charge->kind));
+	if (cell && charge->places & LIMIT_CELL)
+		thr_bucket_give(&cell->tat, charge->taking.spent);
+	if (!(charge->places & LIMIT_BUCKET))
+		return 0;
 	bucket = bpf_map_lookup_elem(&thr_buckets, &key);
 	if (bucket && charge->kind < THR_KINDS)
-		thr_bucket_give(&bucket->tat[charge->kind], charge->spent);
+		thr_bucket_give(&bucket->tat[charge->kind], charge->taking.spent);
 	return 0;
 }
+
+/* --- all buckets of a packet --- */
 
 /* Fill `charge` in for `kind` under `first`, or under `second` where `first`
  * has no such limit; false when neither has. */
@@ -127,78 +269,134 @@ static __always_inline bool limit_set_charge(const struct ladder *ladder, __u32 
 		return false;
 	limit_set_key(ladder, limit->scope, &charge->key);
 	charge->kind = kind;
-	charge->window = limit->window;
-	charge->spent =
+	charge->taking.window = limit->window;
+	charge->taking.wait = 0;
+	charge->taking.spent =
 		thr_bucket_ticks(limit->interval, kind == THR_BYTES ? ladder->ask->bytes : 1);
 	return true;
 }
 
-/* Give back the first `kinds` kinds of the packet. */
-static __always_inline void limit_give_back_kinds(const struct ladder *ladder, __u32 kinds,
-						  const struct thr_policy *first,
-						  const struct thr_policy *second,
-						  struct charge *charge)
+/* The policy of a tier and the one that it falls back to, and where ladder->places
+ * keeps its takings: two bits for each kind, from `shift` on. */
+struct tier {
+	const struct thr_policy *first, *second;
+	__u32 shift;
+};
+
+/* Give back what the packet took in this tier. */
+static __always_inline void limit_give_back_tier(struct ladder *ladder, const struct tier *tier,
+						 struct charge *charge)
 {
-	for (__u32 kind = 0; kind < THR_KINDS && kind < kinds; kind++)
-		if (limit_set_charge(ladder, kind, first, second, charge))
-			limit_give_back(charge);
+	for (__u32 kind = 0; kind < THR_KINDS; kind++) {
+		charge->places = ladder->places >> (tier->shift + 2 * kind) & LIMIT_PLACES;
+		if (charge->places &&
+		    limit_set_charge(ladder, kind, tier->first, tier->second, charge))
+			limit_give_back(charge, ladder->live);
+	}
 }
 
 /* Charge every kind of the packet, or none. */
-static __always_inline int limit_charge_kinds(const struct ladder *ladder,
-					      const struct thr_policy *first,
-					      const struct thr_policy *second,
-					      struct charge *charge)
+static __always_inline int limit_charge_tier(struct ladder *ladder, const struct tier *tier,
+					     struct charge *charge)
 {
 	for (__u32 kind = 0; kind < THR_KINDS; kind++) {
 		int reason;
 
-		if (!limit_set_charge(ladder, kind, first, second, charge))
+		if (!limit_set_charge(ladder, kind, tier->first, tier->second, charge))
 			continue;
-		reason = limit_charge(charge);
-		if (!reason)
+		reason = limit_charge(charge, ladder->live);
+		if (!reason) {
+			ladder->places |= charge->places << (tier->shift + 2 * kind);
 			continue;
-		if (reason != THR_REASON_NO_BUCKET)
-			source_remember_refusal(ladder, kind, reason, charge->wait);
-		limit_give_back_kinds(ladder, kind, first, second, charge);
+		}
+		if (charge->taking.wait)
+			source_remember_refusal(ladder, kind, reason, charge->taking.wait);
+		limit_give_back_tier(ladder, tier, charge);
 		return reason;
 	}
 	return 0;
 }
 
-static __always_inline const struct thr_policy *limit_tier(const struct ladder *ladder)
+/* --- the budget for new sources --- */
+
+/* Whether the budget is so far over that no finer clock would find a token. */
+static __always_inline bool limit_is_exhausted(const struct ladder *ladder,
+					       const struct thr_service *service)
+{
+	__u32 number = ladder->service;
+	const struct thr_budget *budget = bpf_map_lookup_elem(&thr_budgets, &number);
+	__u64 latest = (ladder->now_ns + ladder->live->jiffy_ns) << THR_TICK_SHIFT;
+
+	return budget &&
+	       *(const volatile __u64 *)&budget->tat > latest + service->new_sources.window;
+}
+
+/* What becomes of a packet for which a budget has nothing left; `reason` where the
+ * service does not say. */
+static __always_inline int limit_overload(const struct ladder *ladder,
+					  const struct thr_service *service, int reason)
+{
+	if (!ladder->is_budgeted || service->on_overload == THR_OVERLOAD_DROP)
+		return reason;
+	return service->on_overload == THR_OVERLOAD_PASS ? THR_REASON_OVERLOAD_PASSED
+							 : THR_REASON_CHALLENGED;
+}
+
+/*
+ * The source's own buckets, then those of its prefix, then the service's budget:
+ * charged all, or none. But a SYN that is answered with a cookie stays charged: no
+ * address is sent more answers than it may open connections.
+ */
+static __always_inline int limit_charge_all(struct ladder *ladder, const struct tier *own,
+					    const struct tier *wide,
+					    const struct thr_service *service)
+{
+	struct charge charge = {.taking.now = ladder->now_ns << THR_TICK_SHIFT,
+				.is_verified = ladder->is_verified};
+	int reason = limit_charge_tier(ladder, own, &charge);
+
+	if (!reason && wide->first) {
+		reason = limit_charge_tier(ladder, wide, &charge);
+		if (reason)
+			limit_give_back_tier(ladder, own, &charge);
+	}
+	if (reason == THR_REASON_NO_OWN_BUCKET)
+		return limit_overload(ladder, service, reason);
+	if (reason || !ladder->is_budgeted ||
+	    limit_take_budget(ladder->service, &charge, &service->new_sources, ladder->live))
+		return reason;
+	reason = limit_overload(ladder, service, THR_REASON_NEW_SOURCES_OVER);
+	if (reason != THR_REASON_NEW_SOURCES_OVER)
+		return reason;
+	if (wide->first)
+		limit_give_back_tier(ladder, wide, &charge);
+	limit_give_back_tier(ladder, own, &charge);
+	return reason;
+}
+
+/* Find out what the source is limited by, and charge it. Where a budget's end means
+ * drop, it is asked before all else: a flood beyond it then touches no memory but
+ * the budget's. */
+static __always_inline int limit_source(struct ladder *ladder)
 {
 	__u32 key = ladder->slot * (THR_SERVICES_MAX + 1) + ladder->service;
 	const struct thr_service *service = bpf_map_lookup_elem(&thr_services, &key);
-	__u32 index = 0;
+	struct tier own = {.second = limit_policy(ladder->slot, ladder->service)};
+	struct tier wide = {.shift = 2 * THR_KINDS};
+	__u32 index;
 
-	if (service)
-		index = ladder->ask->is_v6 ? service->tier[1] : service->tier[0];
-	return index ? limit_policy(ladder->slot, index) : NULL;
-}
-
-/* The source's own buckets, then those of its prefix. */
-static __always_inline int limit_charge_all(const struct ladder *ladder)
-{
-	const struct thr_policy *service = limit_policy(ladder->slot, ladder->service);
-	const struct thr_policy *own = service, *tier;
-	struct charge charge = {};
-	int reason;
-
-	if (ladder->policy)
-		own = limit_policy(ladder->slot, ladder->policy);
-	if (!service || !own)
+	own.first = ladder->policy ? limit_policy(ladder->slot, ladder->policy) : own.second;
+	if (!service || !own.first || !own.second)
 		return THR_REASON_NO_BUCKET;
-	reason = limit_charge_kinds(ladder, own, service, &charge);
-	if (reason)
-		return reason;
-	tier = limit_tier(ladder);
-	if (!tier)
-		return 0;
-	reason = limit_charge_kinds(ladder, tier, tier, &charge);
-	if (reason)
-		limit_give_back_kinds(ladder, THR_KINDS, own, service, &charge);
-	return reason;
+	index = ladder->ask->is_v6 ? service->tier[1] : service->tier[0];
+	wide.first = wide.second = index ? limit_policy(ladder->slot, index) : NULL;
+	ladder->is_verified = source_is_verified(ladder);
+	ladder->is_budgeted =
+		ladder->ask->opens && service->new_sources.interval && !ladder->is_verified;
+	if (ladder->is_budgeted && service->on_overload == THR_OVERLOAD_DROP &&
+	    limit_is_exhausted(ladder, service))
+		return THR_REASON_NEW_SOURCES_OVER;
+	return limit_charge_all(ladder, &own, &wide, service);
 }
 
 /* Walk the ladder. Returns 0 when nothing speaks against the packet, or a
@@ -218,7 +416,9 @@ __noinline int limit_packet(const struct ask *ask, const struct thr_live *live, 
 		return THR_REASON_DENIED;
 	if (ladder.action == THR_SOURCE_ALLOW)
 		return THR_REASON_ALLOWED;
-	return ask->kinds ? limit_charge_all(&ladder) : 0;
+	if (source_is_blocked(&ladder))
+		return THR_REASON_BLOCKED;
+	return ask->kinds || ask->opens ? limit_source(&ladder) : 0;
 }
 
 #endif

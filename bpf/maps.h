@@ -65,11 +65,39 @@ struct {
 } thr_recent SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, THR_GATE_CELLS);
+	__type(key, __u32);
+	__type(value, struct thr_cell);
+} thr_gate SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, THR_BUCKETS_MAX);
 	__type(key, struct thr_bucket_key);
 	__type(value, struct thr_bucket);
 } thr_buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, THR_SERVICES_MAX + 1);
+	__type(key, __u32);
+	__type(value, struct thr_budget);
+} thr_budgets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, THR_VERIFIED_MAX);
+	__type(key, struct thr_source_id);
+	__type(value, struct thr_expiry);
+} thr_verified SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, THR_BLOCKED_MAX);
+	__type(key, struct thr_source_id);
+	__type(value, struct thr_expiry);
+} thr_blocked SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -17,10 +17,12 @@
 /* What the ladder asks of a packet. */
 struct ask {
 	__be64 source[2]; /* IPv4 as ::ffff:a.b.c.d */
-	__u32 is_v6;
-	__u32 port;  /* destination; 0 where there is none */
-	__u32 kinds; /* bit per enum thr_kind to charge */
-	__u32 bytes; /* of the frame */
+	__u32 bytes;	  /* of the frame */
+	__u16 port;	  /* destination; 0 where there is none */
+	__u8 kinds;	  /* bit per enum thr_kind to charge */
+	bool is_v6;
+	bool opens; /* a connection */
+	__u8 unused[7];
 };
 
 struct ladder {
@@ -29,15 +31,19 @@ struct ladder {
 	const struct thr_settings *settings;
 	struct thr_recent *recent; /* the place for this source, whoever is there */
 	__u64 jiffies;		   /* read before any finer clock */
+	__u64 now_ns;		   /* coarse; 0 until source_find() did not know better */
 	__u32 slot;
 	__u32 service;
 	__u32 policy; /* index; 0: the service's */
 	__u32 action; /* enum thr_source_action */
+	__u32 places; /* where the packet was charged so far; see limit.h */
+	bool is_verified;
+	bool is_budgeted; /* the packet needs a token of the service's budget */
 };
 
 static __always_inline __u32 source_service(const struct ladder *ladder)
 {
-	__u32 group = ladder->slot * THR_PORT_GROUPS + (ladder->ask->port & 0xffff) / 8;
+	__u32 group = ladder->slot * THR_PORT_GROUPS + ladder->ask->port / 8;
 	const struct thr_ports *ports = bpf_map_lookup_elem(&thr_ports, &group);
 
 	return ports ? ports->service[ladder->ask->port % 8] : 0;
@@ -158,9 +164,49 @@ static __always_inline void source_look_up(struct ladder *ladder)
 	source_remember(ladder);
 }
 
+/* --- the sets of sources that are verified, or blocked, for a while --- */
+
+static __always_inline void source_set_id(const struct ask *ask,
+					  const struct thr_settings *settings,
+					  struct thr_source_id *id)
+{
+	id->source[0] = ask->source[0];
+	id->source[1] = ask->source[1];
+	id->is_v6 = ask->is_v6;
+	id->unused = 0;
+	if (ask->is_v6) {
+		id->source[0] &= settings->v6_source_mask[0];
+		id->source[1] &= settings->v6_source_mask[1];
+	}
+}
+
+/* Whether thr_verified or thr_blocked has the source, of whose entries none is in
+ * force from `until_ns` on. */
+static __always_inline bool source_is_in(const struct ladder *ladder, void *map, __u64 until_ns)
+{
+	const struct thr_expiry *entry;
+	struct thr_source_id id;
+
+	if (ladder->now_ns >= until_ns)
+		return false;
+	source_set_id(ladder->ask, ladder->settings, &id);
+	entry = bpf_map_lookup_elem(map, &id);
+	return entry && ladder->now_ns < entry->until_ns;
+}
+
+static __always_inline bool source_is_blocked(const struct ladder *ladder)
+{
+	return source_is_in(ladder, &thr_blocked, ladder->live->blocked_until_ns);
+}
+
+static __always_inline bool source_is_verified(const struct ladder *ladder)
+{
+	return source_is_in(ladder, &thr_verified, ladder->live->verified_until_ns);
+}
+
 /*
- * Find the source's standing: sets the ladder's service, policy and action.
- * Returns 0, or the reason for which the source is still refused.
+ * Find the source's standing: sets the ladder's service, policy, action and
+ * clocks. Returns 0, or the reason for which the source is still refused.
  */
 static __always_inline int source_find(struct ladder *ladder)
 {
@@ -179,6 +225,7 @@ static __always_inline int source_find(struct ladder *ladder)
 	} else if (source_may_be_listed(ladder)) {
 		source_look_up(ladder);
 	}
+	ladder->now_ns = clock_coarse_ns();
 	return 0;
 }
 

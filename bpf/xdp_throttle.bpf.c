@@ -2,7 +2,7 @@
 /*
  * The way of a packet, one header a stage:
  *
- *   parse -> classify -> limit -> account
+ *   parse -> classify -> limit -> challenge -> account
  *
  * Each stage returns 0 or the reason that decides the packet; account counts
  * the reason and turns it into a verdict.
@@ -26,8 +26,10 @@
 #include "parse.h"
 #include "classify.h"
 #include "established.h"
+#include "gate.h"
 #include "source.h"
 #include "limit.h"
+#include "challenge.h"
 #include "account.h"
 
 /* Under libxdp's dispatcher: early, since what is dropped here costs the others
@@ -54,17 +56,28 @@ static __always_inline bool is_hidden(struct xdp_md *ctx, __u32 reason, __u32 li
 	       bpf_xdp_get_buff_len(ctx) > linear;
 }
 
-static __always_inline int decide(struct xdp_md *ctx, const struct thr_live *live, __u32 slot,
+/* Whether the ladder may have something to say of the packet. */
+static __always_inline bool is_concerned(const struct traffic *traffic, const struct thr_live *live,
+					 __u32 flags)
+{
+	if (traffic->kinds ||
+	    (traffic->listed && (flags & THR_SOURCES_ANY || live->blocked_until_ns)))
+		return true;
+	return traffic->pass == THR_REASON_NEW_CONNECTION && flags & THR_HAS_BUDGETS;
+}
+
+static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u32 slot,
 				  const struct thr_settings *settings)
 {
 	const void *frame = (void *)(long)ctx->data;
 	const void *end = (void *)(long)ctx->data_end;
 	struct packet packet = {};
 	struct traffic traffic;
-	struct ask ask;
+	struct ask ask = {};
 	int reason;
 
-	if (!(settings->kinds & CLASSIFY_ALWAYS) && is_established(frame, end))
+	if (!(settings->kinds & CLASSIFY_ALWAYS) && !challenge_is_on(live) &&
+	    is_established(frame, end))
 		return THR_REASON_ESTABLISHED;
 	reason = parse_frame(frame, end, &packet);
 	if (reason)
@@ -76,16 +89,20 @@ static __always_inline int decide(struct xdp_md *ctx, const struct thr_live *liv
 	if (reason)
 		return reason;
 	traffic.kinds &= settings->kinds;
-	if (!traffic.kinds && !(traffic.listed && settings->flags & THR_SOURCES_ANY))
-		return traffic.pass;
-
-	if (!parse_source(frame, end, &packet, ask.source))
-		return traffic.pass;
 	ask.is_v6 = packet.is_v6;
 	ask.port = packet.port;
 	ask.kinds = traffic.kinds;
+	ask.opens = traffic.pass == THR_REASON_NEW_CONNECTION;
+	if (traffic.pass == THR_REASON_ESTABLISHED && challenge_is_on(live) &&
+	    parse_source(frame, end, &packet, ask.source))
+		traffic.pass = challenge_learn(ctx, live, &packet, &ask);
+	if (!is_concerned(&traffic, live, settings->flags) ||
+	    !parse_source(frame, end, &packet, ask.source))
+		return traffic.pass;
 	ask.bytes = traffic.kinds & 1u << THR_BYTES ? bpf_xdp_get_buff_len(ctx) : 0;
 	reason = limit_packet(&ask, live, slot);
+	if (reason == THR_REASON_CHALLENGED && settings->action == THR_ACTION_ENFORCE)
+		reason = challenge_answer(ctx, live, &packet);
 	return reason ? reason : traffic.pass;
 }
 
@@ -93,7 +110,7 @@ SEC("xdp")
 int xdp_throttle(struct xdp_md *ctx)
 {
 	const __u32 zero = 0;
-	const struct thr_live *live = bpf_map_lookup_elem(&thr_config, &zero);
+	struct thr_live *live = bpf_map_lookup_elem(&thr_config, &zero);
 	const struct thr_settings *settings;
 	__u32 slot;
 

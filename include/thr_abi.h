@@ -16,14 +16,19 @@
 #include <linux/types.h>
 
 /* Raised with every change to this file that another version cannot read. */
-#define THR_ABI_VERSION 1
+#define THR_ABI_VERSION 2
 
 #define THR_SLOTS 2
 #define THR_SERVICES_MAX 255	   /* service 0 is every port that no service names */
 #define THR_POLICIES_MAX 16384	   /* distinct limits in one table */
 #define THR_SOURCES_MAX (1U << 19) /* source prefixes in one table */
+#define THR_RECENT_MAX 4096	   /* per CPU */
+
+/* Entries of the maps that the loader may give another size (xdp.tables). */
+#define THR_GATE_CELLS (1U << 20) /* a power of two */
 #define THR_BUCKETS_MAX (1U << 18)
-#define THR_RECENT_MAX 4096 /* per CPU */
+#define THR_VERIFIED_MAX (1U << 16)
+#define THR_BLOCKED_MAX (1U << 16)
 
 /* What a limit counts. */
 enum thr_kind { THR_CONNECTIONS, THR_PACKETS, THR_BYTES, THR_KINDS };
@@ -33,6 +38,20 @@ enum thr_action {
 	THR_ACTION_ENFORCE,
 	THR_ACTION_MONITOR, /* count what would drop, drop nothing */
 };
+
+/* What becomes of a new connection that the budget for new sources does not cover. */
+enum thr_overload { THR_OVERLOAD_DROP, THR_OVERLOAD_PASS, THR_OVERLOAD_CHALLENGE };
+
+/* A limit, wherever there is one. */
+struct thr_limit {
+	__u64 interval; /* of one token, 2^-20 ns (thr_bucket_interval()); 0: no limit */
+	__u64 window;	/* ticks that a burst takes to come back */
+	__u64 rate;	/* tokens in per_s seconds, and */
+	__u64 burst;	/* tokens of a full bucket: as the user wrote them */
+	__u32 per_s;
+	__u32 scope; /* THR_SCOPE_*, see thr_policies */
+};
+_Static_assert(sizeof(struct thr_limit) == 40, "thr_limit is an ABI");
 
 /* --- thr_config: array of one --- */
 
@@ -44,6 +63,8 @@ enum thr_flag {
 	THR_SOURCES_V6_SHORT = 1 << 3, /* under /32 */
 	THR_SOURCES_V6_32 = 1 << 4,    /* /32 to /47 */
 	THR_SOURCES_V6_48 = 1 << 5,    /* /48 and longer */
+	THR_HAS_BUDGETS = 1 << 6,      /* some service has a budget for new sources, */
+	THR_HAS_CHALLENGES = 1 << 7,   /* and some challenges beyond it */
 };
 #define THR_SOURCES_V6 (THR_SOURCES_V6_SHORT | THR_SOURCES_V6_32 | THR_SOURCES_V6_48)
 #define THR_SOURCES_ANY (THR_SOURCES_V4 | THR_SOURCES_V6)
@@ -64,17 +85,44 @@ struct thr_fallback {
 	__s32 error;	 /* errno of the attempt */
 };
 
+/* Words of a bucket's key, and one for the sum; see bpf/gate.h. */
+#define THR_SEEDS 6
+
+/* What a SYN-ACK that carries a cookie may offer, from the sysctls of the network
+ * namespace. */
+struct thr_offer {
+	__u8 timestamps; /* without them the next two cannot be offered */
+	__u8 sack;
+	__u8 window_scale; /* that the kernel will choose; 255: none */
+	__u8 unused[5];
+};
+
+/* A sysctl that was changed for the challenge. */
+struct thr_sysctl_change {
+	__s32 was; /* its value before; -1: not changed */
+	__s32 is;
+};
+enum thr_sysctl { THR_SYSCTL_SYNCOOKIES, THR_SYSCTL_TIMESTAMPS, THR_SYSCTLS };
+
 struct thr_live {
 	__u32 version;	/* THR_ABI_VERSION; 0 until a table was applied */
 	__u32 active;	/* the slot that is in force */
 	__u64 jiffy_ns; /* length of a timer tick; 0: unknown, remember no refusal */
 	struct thr_settings slot[THR_SLOTS];
+	__u64 seed[THR_SEEDS]; /* random, drawn before the first table is in force */
+	__u32 gate_shift;      /* 64 less log2 of the entries of thr_gate */
+	struct thr_offer offer;
+	struct thr_limit promotion; /* on new entries of thr_buckets; see bpf/limit.h */
+	/* Monotonic times before which an entry of these maps may be in force. */
+	__u64 blocked_until_ns, verified_until_ns;
+	__u64 challenged_until; /* jiffies before which an ACK may answer a challenge */
 	/* The rest is user space's own. */
+	struct thr_sysctl_change sysctl[THR_SYSCTLS];
 	__u32 stale[THR_SLOTS]; /* thr_sources may hold entries of a table not in force */
 	struct thr_fallback fallback[THR_FALLBACKS_MAX];
 };
 _Static_assert(sizeof(struct thr_settings) == 32, "thr_settings is an ABI");
-_Static_assert(sizeof(struct thr_live) == 216, "thr_live is an ABI");
+_Static_assert(sizeof(struct thr_live) == 360, "thr_live is an ABI");
 
 /* --- thr_policies: array, slot * THR_POLICIES_MAX + index --- */
 
@@ -94,15 +142,6 @@ _Static_assert(sizeof(struct thr_live) == 216, "thr_live is an ABI");
 #define THR_SCOPE_HAS_BITS (THR_SCOPE_WIDE | THR_SCOPE_NARROW)
 #define THR_SCOPE_BITS(scope) ((scope) >> 8 & 0xff)
 
-struct thr_limit {
-	__u64 interval; /* of one token, 2^-20 ns (thr_bucket_interval()); 0: no limit */
-	__u64 window;	/* ticks that a burst takes to come back */
-	__u64 rate;	/* tokens in per_s seconds, and */
-	__u64 burst;	/* tokens of a full bucket: as the user wrote them */
-	__u32 per_s;
-	__u32 scope; /* THR_SCOPE_* */
-};
-
 /* Index 0 is the default, 1 to THR_SERVICES_MAX are the services (what a source
  * gets there where no prefix says otherwise); the rest follow in any order. */
 #define THR_POLICY_FIRST_FREE (THR_SERVICES_MAX + 1)
@@ -111,18 +150,31 @@ struct thr_policy {
 	struct thr_limit limit[THR_KINDS];
 	__u64 unused;
 };
-_Static_assert(sizeof(struct thr_limit) == 40, "thr_limit is an ABI");
 _Static_assert(sizeof(struct thr_policy) == 128, "thr_policy is an ABI");
 
 /* --- thr_services: array, slot * (THR_SERVICES_MAX + 1) + service --- */
 
 struct thr_service {
-	char name[32];	  /* NUL-terminated; empty: no such service */
-	__u32 tier[2];	  /* index of the limits of each IPv4 and each IPv6 prefix; 0: none */
-	__u32 own_policy; /* index of what the service itself states; 0: nothing */
-	__u32 unused;
+	char name[32];	   /* NUL-terminated; empty: no such service */
+	__u32 tier[2];	   /* index of the limits of each IPv4 and each IPv6 prefix; 0: none */
+	__u32 own_policy;  /* index of what the service itself states; 0: nothing */
+	__u32 on_overload; /* enum thr_overload */
+	/* The budget for connections of new sources, all together; its scope is unused. */
+	struct thr_limit new_sources;
+	__u64 unused;
 };
-_Static_assert(sizeof(struct thr_service) == 48, "thr_service is an ABI");
+_Static_assert(sizeof(struct thr_service) == 96, "thr_service is an ABI");
+
+/* --- thr_budgets: array, by service --- */
+
+/* Buckets that all sources of a service share, each in a cache line of its own. The
+ * number of no service has the budget for entries of thr_buckets. */
+#define THR_BUDGET_PROMOTION 0
+struct thr_budget {
+	__u64 tat; /* see thr_bucket.h */
+	__u64 unused[7];
+};
+_Static_assert(sizeof(struct thr_budget) == 64, "thr_budget is an ABI");
 
 /* --- thr_ports: array, slot * THR_PORT_GROUPS + port / 8 --- */
 
@@ -203,6 +255,16 @@ struct thr_recent {
 };
 _Static_assert(sizeof(struct thr_recent) == 48, "thr_recent is an ABI");
 
+/* --- thr_gate: array, by a seeded hash of a bucket's key and kind --- */
+
+/* A bucket that every source whose hash leads here charges, and whose it is; see
+ * bpf/gate.h. */
+struct thr_cell {
+	__u64 tat;   /* see thr_bucket.h */
+	__u64 owner; /* hash of the only bucket in it; 0: of several, or none */
+};
+_Static_assert(sizeof(struct thr_cell) == 16, "thr_cell is an ABI");
+
 /* --- thr_buckets: LRU hash --- */
 
 struct thr_bucket_key {
@@ -217,11 +279,32 @@ struct thr_bucket {
 _Static_assert(sizeof(struct thr_bucket_key) == 24, "thr_bucket_key is an ABI");
 _Static_assert(sizeof(struct thr_bucket) == 24, "thr_bucket is an ABI");
 
+/* --- thr_verified and thr_blocked: LRU hashes --- */
+
+/* One source, the address masked to what counts as one. */
+struct thr_source_id {
+	__be64 source[2]; /* IPv4 as ::ffff:a.b.c.d */
+	__u32 is_v6;
+	__u32 unused;
+};
+
+/* Only who has shown that it is no spoofed address gets an entry: who completed a
+ * handshake with a SYN cookie or has a connection (thr_verified, written by the XDP
+ * program), or who spoke HTTP with the proxy (both, written by user space). */
+struct thr_expiry {
+	__u64 until_ns; /* monotonic; the entry is void from then on */
+};
+_Static_assert(sizeof(struct thr_source_id) == 24, "thr_source_id is an ABI");
+_Static_assert(sizeof(struct thr_expiry) == 8, "thr_standing is an ABI");
+
+/* How long a source stays verified that showed itself now: 10 minutes. */
+#define THR_VERIFIED_NS 600000000000ULL
+
 /* --- thr_stats: per-CPU array, by enum thr_reason --- */
 
 struct thr_count {
 	__u64 packets; /* that came to this reason */
-	__u64 dropped; /* of them: 0 for a reason that passes, or under monitor */
+	__u64 dropped; /* of them, or answered: 0 for a reason that passes, or under monitor */
 };
 _Static_assert(sizeof(struct thr_count) == 16, "thr_count is an ABI");
 

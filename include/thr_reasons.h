@@ -4,10 +4,12 @@
  * these. One list serves the enum of both sides, the keys of `status --json`,
  * the labels of the metrics and the table in the manual.
  *
- * The list has three parts, and the part is the verdict:
+ * The list has four parts, and the part is the verdict:
  *   PASS      the packet goes on to the kernel
  *   UNPARSED  it cannot be read, and the kernel discards it too: passes, unless
  *             the configuration says `malformed: drop`
+ *   ANSWERED  the answer to it is sent back, and the kernel never sees it (under
+ *             `action: monitor`: counted, passed)
  *   DROP      the packet is dropped (under `action: monitor`: counted, passed).
  *             Among them is what the kernel would take although the parser cannot
  *             see through it, and no stack sends: it could only be a way around
@@ -21,6 +23,10 @@
 #define THR_REASONS_PASS(X)                                                                        \
 	X(NEW_CONNECTION, "new_connection", "TCP SYN within its limits")                           \
 	X(ESTABLISHED, "established", "TCP segment other than a SYN")                              \
+	X(CHALLENGE_COMPLETED, "challenge_completed",                                              \
+	  "TCP ACK that returned the cookie of a challenge: its source is verified")               \
+	X(OVERLOAD_PASSED, "overload_passed",                                                      \
+	  "TCP SYN beyond the budget for new sources, under `on_overload: pass`")                  \
 	X(UDP, "udp", "UDP datagram within its limits")                                            \
 	X(ICMP, "icmp", "ICMP or ICMPv6 message within its limits")                                \
 	X(OTHER_PROTOCOL, "other_protocol", "IP protocol without ports (ESP, GRE, SCTP, ...)")     \
@@ -49,8 +55,13 @@
 	X(BAD_DOFF, "bad_doff", "TCP data offset under 20 bytes")                                  \
 	X(BAD_UDP_LENGTH, "bad_udp_length", "UDP length under 8 or beyond the packet")
 
+#define THR_REASONS_ANSWERED(X)                                                                    \
+	X(CHALLENGED, "challenged",                                                                \
+	  "TCP SYN beyond the budget for new sources, answered with a SYN cookie")
+
 #define THR_REASONS_DROP(X)                                                                        \
 	X(DENIED, "denied", "source in a deny prefix")                                             \
+	X(BLOCKED, "blocked", "source blocked for a while, by the proxy or by hand")               \
 	X(OVER_CONNECTIONS, "over_connections", "source over its limit on new connections")        \
 	X(OVER_PACKETS, "over_packets", "source over its limit on packets")                        \
 	X(OVER_BYTES, "over_bytes", "source over its limit on bytes")                              \
@@ -58,6 +69,12 @@
 	  "prefix over its shared limit on new connections")                                       \
 	X(PREFIX_OVER_PACKETS, "prefix_over_packets", "prefix over its shared limit on packets")   \
 	X(PREFIX_OVER_BYTES, "prefix_over_bytes", "prefix over its shared limit on bytes")         \
+	X(NEW_SOURCES_OVER, "new_sources_over",                                                    \
+	  "TCP SYN beyond the budget for new sources, under `on_overload: drop`")                  \
+	X(UNCHALLENGED, "unchallenged",                                                            \
+	  "TCP SYN that was to be challenged and could not: no listener, IP options, ...")         \
+	X(NO_OWN_BUCKET, "no_own_bucket",                                                          \
+	  "source shares a bucket that is over, and can have none of its own now")                 \
 	X(SYN_FIN, "syn_fin", "TCP SYN with FIN: no stack sends it")                               \
 	X(SYN_RST, "syn_rst", "TCP SYN with RST: no stack sends it")                               \
 	X(TINY_FRAGMENT, "tiny_fragment",                                                          \
@@ -70,7 +87,8 @@
 	  "headers of a multi-buffer frame reach beyond its first buffer")                         \
 	X(FRAGMENT_REFUSED, "fragment_refused", "fragment after the first, under `fragments: drop`")
 
-#define THR_REASONS(X) THR_REASONS_PASS(X) THR_REASONS_UNPARSED(X) THR_REASONS_DROP(X)
+#define THR_REASONS(X)                                                                             \
+	THR_REASONS_PASS(X) THR_REASONS_UNPARSED(X) THR_REASONS_ANSWERED(X) THR_REASONS_DROP(X)
 
 #define THR_REASON_ENUM(NAME, name, text) THR_REASON_##NAME,
 /* 0 is no reason: the stage leaves the packet to the next one. */
@@ -83,8 +101,9 @@ enum thr_reason { THR_REASON_NONE, THR_REASONS(THR_REASON_ENUM) THR_REASON_COUNT
 _Static_assert(THR_REASON_COUNT <= THR_REASONS_MAX, "thr_stats has room");
 
 #define THR_REASON_FIRST_UNPARSED THR_REASON_SHORT_ETHERNET
+#define THR_REASON_FIRST_ANSWERED THR_REASON_CHALLENGED
 #define THR_REASON_FIRST_DROP THR_REASON_DENIED
-_Static_assert(THR_REASON_FRAGMENT_REFUSED == 40, "a reason moved: raise THR_ABI_VERSION");
+_Static_assert(THR_REASON_FRAGMENT_REFUSED == 47, "a reason moved: raise THR_ABI_VERSION");
 
 /* The frame's first buffer ended within a header: these are the first of UNPARSED. */
 #define THR_REASON_LAST_SHORT THR_REASON_SHORT_ICMP

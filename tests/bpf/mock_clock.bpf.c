@@ -14,6 +14,11 @@ static __always_inline __u64 clock_ns(void)
 	return mock_clock.now_ns;
 }
 
+static __always_inline __u64 clock_coarse_ns(void)
+{
+	return mock_clock.coarse_ns;
+}
+
 static __always_inline __u64 clock_jiffies(void)
 {
 	return mock_clock.jiffies;

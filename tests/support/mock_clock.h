@@ -7,6 +7,7 @@
 
 struct thr_mock_clock {
 	__u64 now_ns;
+	__u64 coarse_ns;
 	__u64 jiffies;
 };
 

@@ -13,16 +13,6 @@
 
 extern char **environ;
 
-static void warn_of_budgets(const char *file, const struct thr_xdp_config *xdp)
-{
-	for (size_t i = 0; i < xdp->tables.service_count; i++)
-		if (xdp->tables.services[i].new_sources.count)
-			fprintf(stderr,
-				"%s: warning: service %s: new_sources is valid but not enforced "
-				"by this version\n",
-				file, xdp->tables.services[i].name);
-}
-
 /* Of what the file asks for; defaults are not spoken of. */
 static void warn_of_unserved(const char *file, const struct thr_config *config)
 {
@@ -46,7 +36,6 @@ int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 				"layer",
 				file);
 	}
-	warn_of_budgets(file, &config->xdp);
 	if (!needs_xdp)
 		warn_of_unserved(file, config);
 	*ret_config = config;

@@ -25,7 +25,6 @@
 
 enum thr_xdp_mode { THR_MODE_AUTO, THR_MODE_NATIVE, THR_MODE_GENERIC, THR_MODE_OFFLOAD };
 enum thr_balance { THR_ROUND_ROBIN, THR_LEAST_CONN, THR_CONSISTENT_HASH, THR_RANDOM };
-enum thr_overload { THR_OVERLOAD_DROP, THR_OVERLOAD_PASS, THR_OVERLOAD_CHALLENGE };
 enum thr_backend { THR_BACKEND_MEMORY, THR_BACKEND_REDIS };
 
 /* Limits of the packet layer by enum thr_kind; a count of 0 is no limit. Each

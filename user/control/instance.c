@@ -17,7 +17,8 @@
 
 static const struct {
 	const char *name;
-	uint32_t key_size, value_size, max_entries;
+	uint32_t key_size, value_size;
+	uint32_t max_entries; /* 0: what the loader was told */
 } map_shapes[THR_MAPS] = {
 	[THR_MAP_CONFIG] = {"thr_config", 4, sizeof(struct thr_live), 1},
 	[THR_MAP_PORTS] = {"thr_ports", 4, sizeof(struct thr_ports), THR_SLOTS *THR_PORT_GROUPS},
@@ -30,7 +31,13 @@ static const struct {
 			     sizeof(struct thr_source), THR_SLOTS *THR_SOURCES_MAX},
 	[THR_MAP_RECENT] = {"thr_recent", 4, sizeof(struct thr_recent), THR_RECENT_MAX},
 	[THR_MAP_BUCKETS] = {"thr_buckets", sizeof(struct thr_bucket_key),
-			     sizeof(struct thr_bucket), THR_BUCKETS_MAX},
+			     sizeof(struct thr_bucket), 0},
+	[THR_MAP_GATE] = {"thr_gate", 4, sizeof(struct thr_cell), 0},
+	[THR_MAP_BUDGETS] = {"thr_budgets", 4, sizeof(struct thr_budget), THR_SERVICES_MAX + 1},
+	[THR_MAP_VERIFIED] = {"thr_verified", sizeof(struct thr_source_id),
+			      sizeof(struct thr_expiry), 0},
+	[THR_MAP_BLOCKED] = {"thr_blocked", sizeof(struct thr_source_id), sizeof(struct thr_expiry),
+			     0},
 	[THR_MAP_STATS] = {"thr_stats", 4, sizeof(struct thr_count), THR_REASONS_MAX},
 };
 
@@ -128,10 +135,12 @@ static int take_map(struct thr_instance *instance, int *fd)
 			continue;
 		if (info.key_size != map_shapes[map].key_size ||
 		    info.value_size != map_shapes[map].value_size ||
-		    info.max_entries != map_shapes[map].max_entries)
+		    (map_shapes[map].max_entries &&
+		     info.max_entries != map_shapes[map].max_entries))
 			return -EPROTO;
 		thr_cleanup_close(&instance->map_fd[map]);
 		instance->map_fd[map] = TAKE_FD(*fd);
+		instance->map_entries[map] = info.max_entries;
 		if (map == THR_MAP_CONFIG)
 			instance->config_id = info.id;
 		return 0;

@@ -29,7 +29,11 @@ enum thr_map {
 	THR_MAP_SUMMARY,
 	THR_MAP_SOURCES,
 	THR_MAP_RECENT,
+	THR_MAP_GATE,
 	THR_MAP_BUCKETS,
+	THR_MAP_BUDGETS,
+	THR_MAP_VERIFIED,
+	THR_MAP_BLOCKED,
 	THR_MAP_STATS,
 	THR_MAPS
 };
@@ -48,6 +52,7 @@ struct thr_instance {
 	int program_fd;
 	uint32_t config_id; /* of thr_config: what makes two programs one throttle */
 	int map_fd[THR_MAPS];
+	uint32_t map_entries[THR_MAPS];
 	struct thr_live *live;	      /* thr_config, and the other arrays that */
 	struct thr_ports *ports;      /* can be mapped; NULL before */
 	struct thr_service *services; /* thr_instance_map() */

@@ -23,33 +23,41 @@ void thr_policy_set_clear(struct thr_policy_set *set)
 	*set = (struct thr_policy_set){};
 }
 
+struct thr_limit thr_limit_of(const struct thr_rate *rate, uint32_t scope)
+{
+	uint64_t interval = thr_bucket_interval(rate->count, rate->per_s);
+
+	if (!rate->count)
+		return (struct thr_limit){};
+	return (struct thr_limit){
+		.interval = interval,
+		.window = thr_bucket_ticks(interval, rate->burst),
+		.rate = rate->count,
+		.burst = rate->burst,
+		.per_s = rate->per_s,
+		.scope = scope,
+	};
+}
+
+struct thr_rate thr_limit_rate(const struct thr_limit *limit)
+{
+	if (!limit->interval)
+		return (struct thr_rate){};
+	return (struct thr_rate){
+		.count = limit->rate, .burst = limit->burst, .per_s = limit->per_s};
+}
+
 void thr_policy_state(struct thr_policy *policy, const struct thr_limits *limits, uint32_t scope)
 {
-	for (int kind = 0; kind < THR_KINDS; kind++) {
-		const struct thr_rate *rate = &limits->kind[kind];
-		struct thr_limit *limit = &policy->limit[kind];
-
-		if (!rate->count)
-			continue;
-		limit->interval = thr_bucket_interval(rate->count, rate->per_s);
-		limit->window = thr_bucket_ticks(limit->interval, rate->burst);
-		limit->rate = rate->count;
-		limit->burst = rate->burst;
-		limit->per_s = rate->per_s;
-		limit->scope = scope;
-	}
+	for (int kind = 0; kind < THR_KINDS; kind++)
+		if (limits->kind[kind].count)
+			policy->limit[kind] = thr_limit_of(&limits->kind[kind], scope);
 }
 
 void thr_policy_limits(const struct thr_policy *policy, struct thr_limits *ret_limits)
 {
-	*ret_limits = (struct thr_limits){};
-	for (int kind = 0; kind < THR_KINDS; kind++) {
-		const struct thr_limit *limit = &policy->limit[kind];
-
-		if (limit->interval)
-			ret_limits->kind[kind] = (struct thr_rate){
-				.count = limit->rate, .burst = limit->burst, .per_s = limit->per_s};
-	}
+	for (int kind = 0; kind < THR_KINDS; kind++)
+		ret_limits->kind[kind] = thr_limit_rate(&policy->limit[kind]);
 }
 
 static uint32_t policy_kinds(const struct thr_policy *policy)

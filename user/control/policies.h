@@ -19,6 +19,11 @@ struct thr_policy_set {
 	uint32_t kinds;		     /* bit per enum thr_kind that any policy limits */
 };
 
+/* A rate as the packet layer keeps it, with `scope`; no limit for a count of 0. And
+ * back. */
+struct thr_limit thr_limit_of(const struct thr_rate *rate, uint32_t scope);
+struct thr_rate thr_limit_rate(const struct thr_limit *limit);
+
 /* Start in `policies`, which is zeroed. Returns 0 or -ENOMEM. */
 int thr_policy_set_init(struct thr_policy_set *set, struct thr_policy *policies);
 void thr_policy_set_clear(struct thr_policy_set *set);

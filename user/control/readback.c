@@ -38,6 +38,8 @@ static int read_service(const struct thr_instance *instance, uint32_t number,
 	service->name = strndup(live->name, sizeof(live->name));
 	if (!service->name)
 		return -ENOMEM;
+	service->new_sources = thr_limit_rate(&live->new_sources);
+	service->on_overload = live->on_overload;
 	if (live->own_policy)
 		thr_policy_limits(policy_at(instance, live->own_policy), &service->per_source);
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {

@@ -48,7 +48,10 @@ int thr_stats_read(const struct thr_instance *instance, struct thr_stats *ret_st
 			sum->dropped += counts[cpu].dropped;
 		}
 		stats.passed += sum->packets - sum->dropped;
-		stats.dropped += sum->dropped;
+		if (reason >= THR_REASON_FIRST_ANSWERED && reason < THR_REASON_FIRST_DROP)
+			stats.challenged += sum->dropped;
+		else
+			stats.dropped += sum->dropped;
 	}
 	*ret_stats = stats;
 	return 0;

@@ -9,6 +9,7 @@
 struct thr_stats {
 	struct thr_count reason[THR_REASON_COUNT]; /* summed over the CPUs */
 	uint64_t passed;			   /* packets, over all reasons */
+	uint64_t challenged;			   /* answered in the place of the kernel */
 	uint64_t dropped;
 };
 

@@ -19,6 +19,7 @@
 #include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ struct writer {
 	const struct thr_tables *tables;
 	unsigned int slot; /* the idle one */
 	struct thr_policy_set policies;
-	uint32_t flags; /* THR_SOURCES_* of the prefixes */
+	uint32_t flags; /* enum thr_flag that follow from the tables' contents */
 	struct thr_source_key *keys;
 	struct thr_source *sources;
 };
@@ -125,6 +126,12 @@ static int write_service(struct writer *writer, const struct thr_service_config 
 		return index;
 	strncpy(service->name, config->name, sizeof(service->name) - 1);
 	service->own_policy = (uint32_t)index;
+	service->new_sources = thr_limit_of(&config->new_sources, 0);
+	service->on_overload = config->on_overload;
+	if (config->new_sources.count)
+		writer->flags |= THR_HAS_BUDGETS;
+	if (config->new_sources.count && config->on_overload == THR_OVERLOAD_CHALLENGE)
+		writer->flags |= THR_HAS_CHALLENGES;
 
 	thr_policy_state(&policy, &config->per_source, THR_SCOPE_SERVICE | number);
 	result = write_tier(writer, config, number, false, &service->tier[0], error);
@@ -334,6 +341,27 @@ static void wait_for_packets(void)
 		nanosleep(&long_enough, NULL);
 }
 
+/* How soon a flood may fill the table of own buckets once over; see bpf/limit.h. */
+#define PROMOTION_TURNOVER_S 60
+
+/* Where buckets lie follows from the seed and from how many there are: both are
+ * settled before the first table is in force, and never change. */
+static int settle_gate(struct thr_instance *instance, struct thr_error *error)
+{
+	uint32_t buckets = instance->map_entries[THR_MAP_BUCKETS];
+	const struct thr_rate promotion = {
+		.count = buckets, .burst = buckets / 64 + 1, .per_s = PROMOTION_TURNOVER_S};
+	struct thr_live *live = instance->live;
+
+	if (live->gate_shift)
+		return 0;
+	if (getrandom(live->seed, sizeof(live->seed), 0) != (ssize_t)sizeof(live->seed))
+		return thr_fail(error, errno, "no random numbers to be had: %s", strerror(errno));
+	live->promotion = thr_limit_of(&promotion, 0);
+	live->gate_shift = 64 - (uint32_t)__builtin_ctz(instance->map_entries[THR_MAP_GATE]);
+	return 0;
+}
+
 static int write_slot(struct writer *writer, struct thr_error *error)
 {
 	struct thr_instance *instance = writer->instance;
@@ -341,6 +369,9 @@ static int write_slot(struct writer *writer, struct thr_error *error)
 	int result;
 
 	wait_for_packets();
+	result = settle_gate(instance, error);
+	if (result)
+		return result;
 	result = remove_sources(instance, writer->slot);
 	if (result)
 		return thr_fail(error, -result, "remains of an interrupted change stay: %s",

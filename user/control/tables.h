@@ -19,8 +19,7 @@ int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tab
 		     struct thr_error *error);
 
 /* The tables in force, for thr_tables_clear(). An instance that no table was
- * applied to has empty ones, with action THR_ACTION_OFF. Limits that the packet
- * layer does not keep (new_sources) are not read back. */
+ * applied to has empty ones, with action THR_ACTION_OFF. */
 int thr_tables_read(const struct thr_instance *instance, struct thr_tables *ret_tables,
 		    struct thr_error *error);
 

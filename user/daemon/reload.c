@@ -42,16 +42,8 @@
 
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
-	const struct thr_tables *tables = &config->xdp.tables;
-
 	if (config->xdp.present && !config->xdp.interface_count)
 		thr_log(THR_LOG_WARNING, "%s: " THR_WITHOUT_INTERFACES, master->path);
-	for (size_t i = 0; i < tables->service_count; i++)
-		if (tables->services[i].new_sources.count)
-			thr_log(THR_LOG_WARNING,
-				"%s: service %s: new_sources is valid but not enforced by this "
-				"version",
-				master->path, tables->services[i].name);
 }
 
 /* --- what stays until a restart --- */

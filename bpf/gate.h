@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The gate: a fixed array of buckets (cells) that stands before the table of
+ * buckets that sources have of their own. A flood from millions of addresses
+ * finds its cells there already, makes no entry and evicts none.
+ *
+ * A bucket's key leads to one cell, by a seeded hash. The cell's debt is the sum
+ * of what its sources took through it, so while a taking conforms to the cell, it
+ * conforms to the source's limit all the more. Only where the cell is over does
+ * it matter whose debt that is:
+ *
+ *   idle (no debt)         -> the cell is the taker's: its owner
+ *   owner's, and over      -> OVER: the cell is the owner's bucket, exact
+ *   another's or several',
+ *     and conforming       -> PASSED: now the cell is several sources'
+ *     and over             -> SHARED: ask the source's own bucket (limit.h), and
+ *                             where that lets it pass, gate_note() it here
+ *
+ * A cell is several sources' until it is idle again.
+ *
+ * What it cannot get wrong. Let r and b be a source's rate and burst.
+ *   - A source alone in its cell gets r and b exactly.
+ *   - No source gets more than r * t + 3b in any time t, whoever shares its cell,
+ *     on purpose too: it is let through on the cell's account, or on that of its
+ *     own bucket, or, once, on a bucket made anew; in the long run never above r,
+ *     because what passes on its own bucket is a debt of the shared cell too, up
+ *     to 2b of it, and the cell must be free of debt before it has an owner again.
+ *     An entry evicted from the table of own buckets gives b more: the budget for
+ *     promotions says how often that may be (limit.h).
+ *   - Races between CPUs misplace one taking a CPU each time that a cell is idle.
+ *
+ * What it can get wrong. An innocent source is held back where its cell is over on
+ * others' account, it has no own bucket, and the promotion budget is used up. With n
+ * packets a second of other sources spread over m cells, a cell gets n/m: its load
+ * is p = n / (m * r). Below p = 1, the chance that a cell is over is at most
+ * exp(-z * (b - 1)), with z the positive root of p * (exp(z) - 1) = z (the
+ * Cramer-Lundberg bound for Poisson arrivals at a server of constant speed: here
+ * tokens that drain at r): for p = 0.5, z = 1.26, so 0.7 % at b = 5 and 1e-10 at
+ * b = 20. From p = 1 on cells are over, and the budgets decide.
+ *
+ * The hash is multilinear: the sum of the key's 32-bit words, each times a random
+ * 64-bit number, plus another. Its upper 33 bits are strongly universal (Lemire and
+ * Kaser, "Strongly universal string hashing is fast", 2014, theorem 1), so for any
+ * two keys, chosen as one likes without knowing the seed, the chance of a common
+ * cell is 1/m. All 64 bits name the owner: two keys of one cell have the same with
+ * a chance of at most 2^-32.
+ *
+ * Pure but for the atomic operations on the cell: tests run it on the host. Times
+ * are ticks (thr_bucket.h).
+ */
+#ifndef THR_GATE_H
+#define THR_GATE_H
+
+enum gate_verdict { GATE_PASSED, GATE_OVER, GATE_SHARED };
+
+struct gate_taking {
+	__u64 now;
+	__u64 window;
+	__u64 spent; /* ticks to take */
+	__u64 wait;  /* after GATE_OVER: ticks until it would conform */
+};
+
+static inline __attribute__((always_inline)) __u64 gate_hash(const __u64 seed[THR_SEEDS],
+							     const struct thr_bucket_key *key,
+							     __u32 kind)
+{
+	__u32 last = key->scope | kind << 24 | key->is_v6 << 28;
+
+	return seed[0] + seed[1] * (__u32)key->source[0] + seed[2] * (key->source[0] >> 32) +
+	       seed[3] * (__u32)key->source[1] + seed[4] * (key->source[1] >> 32) + seed[5] * last;
+}
+
+/* Take from a cell that holds other sources' debt. No debt is forgiven here: it
+ * may be of a limit with a longer window. */
+static inline __attribute__((always_inline)) enum gate_verdict gate_take_shared(
+	struct thr_cell *cell, __u64 seen, const struct gate_taking *taking)
+{
+	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
+		__u64 base = seen > taking->now ? seen : taking->now;
+		__u64 found;
+
+		if (base + taking->spent > taking->now + taking->window)
+			return GATE_SHARED;
+		found = __sync_val_compare_and_swap(&cell->tat, seen, base + taking->spent);
+		if (found == seen) {
+			*(volatile __u64 *)&cell->owner = 0;
+			return GATE_PASSED;
+		}
+		seen = found;
+	}
+	return GATE_SHARED;
+}
+
+/* Take from the cell that `hash` leads to; after GATE_PASSED it is charged, otherwise not. */
+static inline __attribute__((always_inline)) enum gate_verdict gate_take(struct thr_cell *cell,
+									 __u64 hash,
+									 struct gate_taking *taking)
+{
+	__u64 seen = *(volatile __u64 *)&cell->tat;
+	__u64 owner = *(volatile __u64 *)&cell->owner;
+	__u64 self = hash ? hash : 1; /* 0 is no owner */
+
+	if (owner != self && seen > taking->now)
+		return gate_take_shared(cell, seen, taking);
+	taking->wait = thr_bucket_charge(&cell->tat, taking->now, taking->window, taking->spent);
+	if (taking->wait)
+		return GATE_OVER;
+	if (owner != self)
+		*(volatile __u64 *)&cell->owner = self;
+	return GATE_PASSED;
+}
+
+/*
+ * After GATE_SHARED, the source's own bucket let the taking pass: make it a debt of
+ * the cell as well, which may reach two windows. A cell that is one other source's
+ * alone is that one's bucket, and stays so. Where others change it so much that
+ * every try is lost, they charge it enough. Returns whether the cell was charged.
+ */
+static inline __attribute__((always_inline)) bool gate_note(struct thr_cell *cell,
+							    const struct gate_taking *taking)
+{
+	__u64 most = taking->now + 2 * taking->window;
+	__u64 seen = *(volatile __u64 *)&cell->tat;
+
+	if (*(volatile __u64 *)&cell->owner)
+		return false;
+	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
+		__u64 base = seen > taking->now ? seen : taking->now;
+		__u64 found;
+
+		if (base + taking->spent > most)
+			return false;
+		found = __sync_val_compare_and_swap(&cell->tat, seen, base + taking->spent);
+		if (found == seen)
+			return true;
+		seen = found;
+	}
+	return false;
+}
+
+#endif
