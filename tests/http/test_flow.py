@@ -9,6 +9,7 @@ import threading
 import time
 import zlib
 
+from client import Client
 from daemon import start
 from message import CHUNKED, Closed, coming_bytes, request, response, unread_bytes, unsent_bytes
 from support import DEADLINE_S, cases, expect, expect_within, fail, run_suite, wait_until
@@ -258,50 +259,48 @@ def test_silence_after_a_slow_client_is_cut():
 # --- clients that go --------------------------------------------------------------------
 
 
-@cases({"close": "close", "reset": "reset"})
-def test_client_gone_in_its_body_is_no_whole_request(how):
-    ends = []
+class Cut:
+    """An upstream of one request, whose head it says to have, and how its body ends."""
 
-    def serve(peer):
+    def __init__(self):
+        self.has_begun, self.ends = threading.Event(), []
+        self.upstream = Upstream(self._serve)
+
+    def _serve(self, peer):
         head = peer.wait_for_head()
+        self.has_begun.set()
         try:
             peer.finish(head)
         except Closed:
-            ends.append("cut")
+            self.ends.append("cut")
             raise
-        ends.append("whole")
-
-    upstream = Upstream(serve)
-    client = start({"/": upstream}).connect()
-    client.send(request("POST", "/", "Content-Length: 1000") + b"some")
-    upstream.wait_for_peers(1)
-
-    getattr(client, how)()
-
-    wait_until("the upstream sees the end", lambda: ends)
-    expect("ends", ends, ["cut"])
+        self.ends.append("whole")
 
 
-def test_client_gone_in_chunks_is_no_whole_request():
-    ends = []
+def expect_cut(sent, leave):
+    """A client that leaves while the upstream waits for the rest of its body."""
+    cut = Cut()
+    client = start({"/": cut.upstream}).connect()
+    client.send(sent)
+    expect("the upstream has the head", cut.has_begun.wait(DEADLINE_S), True)
 
-    def serve(peer):
-        try:
-            peer.next_request()
-        except Closed:
-            ends.append("cut")
-            raise
-        ends.append("whole")
+    leave(client)
 
-    upstream = Upstream(serve)
-    client = start({"/": upstream}).connect()
-    client.send(request("POST", "/", CHUNKED) + b"5\r\nhello\r\n")
-    upstream.wait_for_peers(1)
+    wait_until("the upstream sees the end", lambda: cut.ends)
+    expect("ends", cut.ends, ["cut"])
 
-    client.close()
 
-    wait_until("the upstream sees the end", lambda: ends)
-    expect("ends", ends, ["cut"])
+LEAVE = {"close": Client.close, "reset": Client.reset}
+
+
+@cases(LEAVE)
+def test_client_gone_in_its_body_is_no_whole_request(leave):
+    expect_cut(request("POST", "/", "Content-Length: 1000") + b"some", leave)
+
+
+@cases(LEAVE)
+def test_client_gone_in_chunks_is_no_whole_request(leave):
+    expect_cut(request("POST", "/", CHUNKED) + b"5\r\nhello\r\n", leave)
 
 
 def test_client_gone_while_it_waits_lets_the_upstream_go():
