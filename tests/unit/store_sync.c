@@ -184,6 +184,31 @@ static void there_are_no_more_quotas_than_may_be(void **state)
 	end(&fixture);
 }
 
+static bool knows_how_many(void *context)
+{
+	return ((struct test_store *)context)->counts.quotas > 0;
+}
+
+static void how_many_there_are_is_told_once_all_were_read(void **state)
+{
+	struct test_store late;
+	struct fixture fixture;
+	char key[16];
+
+	(void)state;
+	begin(&fixture);
+	for (int i = 0; i < 300; i++) { /* more than a page of changes */
+		snprintf(key, sizeof(key), "k%d", i);
+		put(&fixture.one, key, 5, NULL);
+	}
+	store_begin(&fixture.world, &late, 3);
+	store_use_redis(&late, &fixture.server, 0, 0);
+	turn_until(&fixture.world, knows_how_many, &late);
+	assert_int_equal(late.counts.quotas, 300);
+	store_end(&late);
+	end(&fixture);
+}
+
 static void quotas_are_put_back_into_a_redis_that_lost_them(void **state)
 {
 	uint64_t version[150];
@@ -426,6 +451,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_default_is_for_keys_without_one),
 		cmocka_unit_test(a_condition_is_judged_where_the_quota_is),
 		cmocka_unit_test(there_are_no_more_quotas_than_may_be),
+		cmocka_unit_test(how_many_there_are_is_told_once_all_were_read),
 		cmocka_unit_test(quotas_are_put_back_into_a_redis_that_lost_them),
 		cmocka_unit_test(a_redis_that_fell_back_is_told_what_it_forgot),
 		cmocka_unit_test(a_change_that_a_failover_lost_is_put_back_whatever_came_since),

@@ -45,7 +45,7 @@ struct thr_store_counts {
 	uint64_t opened;	   /* how often a breaker opened */
 	uint64_t breaker;	   /* now: enum thr_breaker, of the worst node */
 	uint64_t instances;	   /* that share the limits, this one included; 0: no Redis */
-	uint64_t quotas;	   /* that this worker knows of, in Redis */
+	uint64_t quotas;	   /* in Redis; 0 until this worker has read them all */
 	struct thr_histogram call; /* from sending to the reply */
 } __attribute__((aligned(128)));
 

@@ -64,6 +64,12 @@ void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_
 	memcpy(replica->last_key, key.at, key.length);
 }
 
+void thr_sync_count(const struct thr_sync *sync)
+{
+	if (sync->replica->read_all)
+		sync->store->counts->quotas = thr_quotas_count(sync->replica->quotas);
+}
+
 /* Read all from the first change on. */
 static void read_anew(struct thr_replica *replica, const char *epoch)
 {
@@ -290,7 +296,7 @@ static void sync_done(struct thr_redis_call *call, const struct redisReply *repl
 	else
 		wait_for_next(sync);
 	sync->heard(sync->context, (uint64_t)reply->element[2]->integer, lost, replica->read_all);
-	sync->store->counts->quotas = thr_quotas_count(replica->quotas);
+	thr_sync_count(sync);
 }
 
 /* --- the whole --- */

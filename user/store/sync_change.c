@@ -105,7 +105,7 @@ static void changed(struct thr_sync *sync, struct thr_change *change,
 	apply(replica->quotas, change);
 	if (replica->loading)
 		apply(replica->loading, change);
-	sync->store->counts->quotas = thr_quotas_count(replica->quotas);
+	thr_sync_count(sync);
 }
 
 static void answer(struct thr_sync *sync, const struct thr_redis_call *call,

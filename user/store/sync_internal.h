@@ -47,6 +47,10 @@ struct thr_sync {
 /* This change is in Redis. */
 void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_t number);
 
+/* Tell how many quotas there are: a part of them says nothing, and what was told stays. Of a
+ * sync that was not stopped. */
+void thr_sync_count(const struct thr_sync *sync);
+
 /* The arguments that all scripts of the quotas begin with. */
 #define THR_SYNC_ARGUMENTS 3
 struct thr_sync_text {
