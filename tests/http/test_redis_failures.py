@@ -12,7 +12,7 @@ import time
 from api import SLOW, Api, check_for, check_until, json_of, serve, wait_for_metric
 from client import ask_once
 from daemon import limit, route
-from redis import Redis, store
+from redis import PATIENT, Redis, store
 from support import (
     cases,
     expect,
@@ -30,12 +30,14 @@ BACK_S = 2
 QUIET_S = 1.5  # more than a probe's interval
 
 
-def given(capacity=1_000_000, refill=1_000_000, on_error="local", **sections):
-    """A Redis, a daemon that uses it and has asked it, and a connection to its API."""
+def given(capacity=1_000_000, refill=1_000_000, on_error="local", **more):
+    """A Redis, a daemon that uses it, has asked it and has read what is set there, and a
+    connection to its API."""
     redis = Redis()
-    daemon = serve(store=store(redis), **sections)
+    daemon = serve(store=store(redis, **more))
     api = Api(daemon)
     api.set("key", capacity, refill, on_error=on_error)
+    wait_for_metric(api, 1, "store_quotas")  # what it put itself it knows before it has read
     check_until(api, "key", lambda verdict: not verdict["degraded"])
     return redis, daemon, api
 
@@ -462,10 +464,10 @@ def test_buckets_of_one_that_is_empty_are_full():
 
 
 def test_quota_that_was_deleted_does_not_come_back():
-    redis, daemon, api = given(5, 1)
-    other = Api(serve(store=store(redis)))
+    redis, daemon, api = given(5, 1, deadline=PATIENT)
+    other = Api(serve(store=store(redis, deadline=PATIENT)))
     wait_until("the other knows it", lambda: other.check("key", 0)["limit"] == 5)
-    api.delete("key")
+    expect("status", api.delete("key").status, 204)
     wait_until("the other knows it is gone", lambda: other.check("key", 0)["limit"] != 5)
 
     redis.command("FLUSHALL")
@@ -499,7 +501,7 @@ def test_epoch_of_two_that_are_put_back_at_once_is_one():
 
 
 def test_flushed_scripts_are_loaded_again_without_a_trace():
-    redis, daemon, api = given(1000, SLOW)
+    redis, daemon, api = given(1000, SLOW, deadline=PATIENT)
     before = api.check("key", 0)["remaining"]
 
     for _ in range(20):
@@ -511,7 +513,7 @@ def test_flushed_scripts_are_loaded_again_without_a_trace():
 
 
 def test_change_survives_flushed_scripts():
-    redis, _, api = given()
+    redis, _, api = given(deadline=PATIENT)
 
     redis.command("SCRIPT", "FLUSH")
     expect("status", api.put("after", 5, 1).status, 201)
