@@ -26,9 +26,9 @@ def the_cluster():
     return Cluster()
 
 
-def given(cluster=None, **more):
+def given(cluster=None, deadline=PATIENT):
     cluster = cluster or the_cluster()
-    daemon = serve(store=store(cluster.nodes[0], **more))
+    daemon = serve(store=store(cluster.nodes[0], deadline=deadline))
     api = Api(daemon)
     for node in cluster.nodes:
         key = key_at(cluster, node)
@@ -83,7 +83,7 @@ def test_batch_over_all_nodes_is_answered_in_order():
 
 def test_two_instances_share_a_limit():
     cluster, _, one = given()
-    two = Api(serve(store=store(cluster.nodes[2])))
+    two = Api(serve(store=store(cluster.nodes[2], deadline=PATIENT)))
     key = key_at(cluster, cluster.nodes[1], 60)
     one.set(key, 10, SLOW)
     wait_until("the other knows", lambda: two.check(key, 0)["limit"] == 10)
@@ -196,7 +196,7 @@ def test_slot_of_the_quotas_may_move():
 
 
 def test_node_that_is_down_costs_its_own_keys_only():
-    cluster, daemon, api = given(Cluster())
+    cluster, daemon, api = given(Cluster(), deadline="50ms")
     down = next(node for node in cluster.nodes
                 if node is not cluster.node_of(slot_of("xdp-throttle:{sync}:")))
     key, up = key_at(cluster, down, 5), [key_at(cluster, node, 5) for node in others(cluster, down)]
@@ -244,7 +244,7 @@ def test_scripts_are_loaded_at_every_node():
 
 
 def test_every_slot_is_reached():
-    cluster, _, api = given(deadline=PATIENT)  # for large batches
+    cluster, _, api = given()
     api.set("default", 1, SLOW)
     keys, seen = [], set()
     for number in range(SLOTS):

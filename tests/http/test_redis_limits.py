@@ -23,7 +23,7 @@ from api import (
     wait_for_metric,
 )
 from client import ask_once
-from daemon import Daemon, configuration, limit, route
+from daemon import Daemon, configuration, free_port, limit, route
 from redis import PATIENT, Redis, store
 from support import (
     DEADLINE_S,
@@ -548,10 +548,11 @@ def test_environment_alone_moves_it_to_redis():
     redis = Redis()
     config = configuration([route("/", Upstream())], api=api_section(),
                            rate_limit=limit("1/m", 4))
-    second = config | {"server": config["server"] | {"port": config["server"]["port"] + 1},
+    second = config | {"server": config["server"] | {"port": free_port()},
                        "api": api_section()}
     environment = {"XDP_THROTTLE_STORE_BACKEND": "redis",
-                   "XDP_THROTTLE_STORE_REDIS_URL": redis.url()}
+                   "XDP_THROTTLE_STORE_REDIS_URL": redis.url(),
+                   "XDP_THROTTLE_STORE_REDIS_DEADLINE": PATIENT}
     daemons = [Daemon(one, environment=environment) for one in (config, second)]
 
     expect("store", json_of(Api(daemons[0]).call("GET", "/ready"))["store"], "redis")

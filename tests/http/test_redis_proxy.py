@@ -11,7 +11,7 @@ from api import Api, check_until, json_of, serve, wait_for_metric
 from client import Client, Load, ask_once
 from daemon import limit, route
 from message import CHUNKED, chunked, request, response
-from redis import Redis, store
+from redis import PATIENT, Redis, store
 from support import (
     cases,
     expect,
@@ -23,13 +23,17 @@ from support import (
 from upstream import Upstream, answering
 
 
-def given(count=1, rate="1/m", burst=5, routes=None, serve_peer=answering(), **sections):
+SHORT = "50ms"  # where it is the deadline that ends what waits
+
+
+def given(count=1, rate="1/m", burst=5, routes=None, serve_peer=answering(), deadline=PATIENT,
+          **sections):
     """A Redis, an upstream, and daemons that have asked it."""
     redis, upstream = Redis(), Upstream(serve_peer)
     daemons = []
     for _ in range(count):
         daemon = serve(routes or [route("/", upstream)], rate_limit=limit(rate, burst),
-                       store=store(redis), **sections)
+                       store=store(redis, deadline=deadline), **sections)
         check_until(Api(daemon), "any", lambda verdict: not verdict["degraded"])
         daemons.append(daemon)
     return redis, upstream, daemons
@@ -179,7 +183,7 @@ def test_half_closed_client_is_answered():
 
 
 def test_requests_that_wait_end_by_the_deadline():
-    redis, upstream, [proxy] = given(rate="1000/s", burst=1000)
+    redis, upstream, [proxy] = given(rate="1000/s", burst=1000, deadline=SHORT)
     clients = [proxy.connect() for _ in range(30)]
     redis.pause()
 
@@ -191,7 +195,8 @@ def test_requests_that_wait_end_by_the_deadline():
 
 
 def test_load_goes_on_while_redis_comes_and_goes():
-    redis, _, [proxy] = given(rate="1000000/s", burst=1_000_000, server={"workers": 2})
+    redis, _, [proxy] = given(rate="1000000/s", burst=1_000_000, deadline=SHORT,
+                              server={"workers": 2})
     load = Load(proxy.port, kept=4, anew=4)
     load.wait_for(50)
 
@@ -220,7 +225,7 @@ def test_load_goes_on_over_reloads():
 
 
 def test_request_that_waits_is_answered_by_the_new_routes_or_the_old():
-    redis, _, [proxy] = given()
+    redis, _, [proxy] = given(deadline=SHORT)
     new = Upstream(answering(response(b"new")))
     text = proxy.file.read_text()
     old_url = text[text.index("http://127.0.0.1:"):].split()[0]
@@ -237,7 +242,7 @@ def test_request_that_waits_is_answered_by_the_new_routes_or_the_old():
 
 
 def test_end_lets_what_waits_end():
-    redis, upstream, [proxy] = given(server={"drain_timeout": "5s"})
+    redis, upstream, [proxy] = given(deadline=SHORT, server={"drain_timeout": "5s"})
     client = proxy.connect()
     redis.pause()
     client.send(request("GET", "/"))

@@ -32,7 +32,7 @@ def the_certificates():
 
 def expect_served(section, redis, what="served"):
     """Checks are Redis'; returns the daemon."""
-    daemon = serve(store=section)
+    daemon = serve(store=section | {"redis": {"deadline": PATIENT} | section["redis"]})
     api = Api(daemon)
     check_until(api, "any", lambda verdict: not verdict["degraded"])
     api.set(what, 5, SLOW)
@@ -100,8 +100,7 @@ def test_tls_survives_a_restart():
 def test_tls_carries_large_batches():
     certificates = the_certificates()
     redis = Redis("--tls-auth-clients", "no", certificates=certificates)
-    section = store(redis, ca_file=certificates.ca, deadline=PATIENT)
-    api = Api(expect_served(section, redis))
+    api = Api(expect_served(store(redis, ca_file=certificates.ca), redis))
 
     results = api.checks(*((f"{number:04d}" + "k" * 200, 1) for number in range(1000)))
 
