@@ -99,8 +99,8 @@ struct thr_offer {
 
 /* A sysctl that was changed for the challenge. */
 struct thr_sysctl_change {
-	__s32 was; /* its value before; -1: not changed */
-	__s32 is;
+	__s32 was; /* its value before */
+	__s32 is;  /* what it was set to; 0: it was not changed */
 };
 enum thr_sysctl { THR_SYSCTL_SYNCOOKIES, THR_SYSCTL_TIMESTAMPS, THR_SYSCTLS };
 
