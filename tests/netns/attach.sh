@@ -410,5 +410,148 @@ test_last_interface_gone_leaves_no_program_and_no_map() {
 	done
 }
 
+# --- what challenges need of the kernel -------------------------------------------
+
+# challenging [OVERLOAD [ACTION]] > FILE: a service with a budget for new sources.
+challenging() {
+	cat <<-YAML
+		xdp:
+		  action: ${2:-enforce}
+		  services:
+		    - name: web
+		      ports: [80]
+		      new_sources: {per_second: 1, burst: 5, on_overload: ${1:-challenge}}
+	YAML
+}
+
+# sysctls [COOKIES TIMESTAMPS]: of the server, as "COOKIES TIMESTAMPS"; or set them.
+sysctls() {
+	local -r all=(/proc/sys/net/ipv4/tcp_{syncookies,timestamps})
+	if (($#)); then
+		# shellcheck disable=SC2016
+		in_ns "$server" sh -c 'echo "$1" >"$3" && echo "$2" >"$4"' sh "$1" "$2" "${all[@]}"
+	else
+		in_ns "$server" cat "${all[@]}" | paste -sd ' '
+	fi
+}
+
+test_challenge_sets_what_it_needs_of_the_kernel_and_detach_restores_it() {
+	make_topology
+	sysctls 0 1
+	challenging >"$work/a.yaml"
+
+	notes=$(throttle attach --dev to-client -c "$work/a.yaml" 2>&1 >"$work/output")
+
+	expect "sysctls" "$(sysctls)" "2 2"
+	expect "notes" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies: 0 -> 2, for on_overload: challenge of service web; detach restores it
+xdp-throttle: note: net.ipv4.tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it"
+	expect_match "status" "$(throttle status)" $'\nchallenge +ready\n'
+	notes=$(throttle detach --dev to-client 2>&1 >"$work/output")
+	expect "sysctls after detach" "$(sysctls)" "0 1"
+	expect "notes of detach" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies: 2 -> 0, as it was
+xdp-throttle: note: net.ipv4.tcp_timestamps: 2 -> 1, as it was"
+}
+
+test_apply_without_a_challenge_restores_what_the_one_before_had_set() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+	challenging drop >"$work/b.yaml"
+	challenging challenge monitor >"$work/c.yaml"
+
+	throttle attach --dev to-client -c "$work/b.yaml"
+	expect "sysctls under drop" "$(sysctls)" "1 1"
+	throttle apply -c "$work/a.yaml"
+	throttle limit set 198.18.7.0/24 --connections 1/h
+	expect "sysctls under challenge" "$(sysctls)" "2 2"
+	throttle apply -c "$work/c.yaml"
+	expect "sysctls under monitor" "$(sysctls)" "1 1"
+	throttle apply -c "$work/a.yaml"
+	throttle apply -c "$work/b.yaml"
+	expect "sysctls under drop again" "$(sysctls)" "1 1"
+}
+
+test_restore_leaves_alone_what_somebody_else_set() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	sysctls 0 2
+
+	expect_match "status" "$(throttle status)" \
+		'challenge +tcp_syncookies is 0, wants 2: SYNs are dropped'
+	throttle detach --dev to-client
+	expect "sysctls" "$(sysctls)" "0 1"
+}
+
+test_sysctls_set_before_are_left_as_they_were() {
+	make_topology
+	sysctls 2 2
+	challenging >"$work/a.yaml"
+
+	notes=$(throttle attach --dev to-client -c "$work/a.yaml" 2>&1 >"$work/output")
+	throttle detach --dev to-client
+
+	expect "notes" "$notes" ""
+	expect "sysctls" "$(sysctls)" "2 2"
+}
+
+test_sysctls_stay_until_the_last_interface_is_detached() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	throttle attach --dev to-attacker -c "$work/a.yaml"
+
+	throttle detach --dev to-client
+	expect "sysctls after the first" "$(sysctls)" "2 2"
+	throttle detach --dev to-attacker
+	expect "sysctls after the last" "$(sysctls)" "1 1"
+}
+
+test_attach_that_fails_leaves_the_sysctls() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+
+	refused 1 throttle attach --dev lo --mode native -c "$work/a.yaml"
+
+	expect "sysctls" "$(sysctls)" "1 1"
+}
+
+test_throttles_apart_restore_the_sysctls_after_the_last_that_challenges() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+	for dev in to-client to-attacker; do
+		in_ns "$server" ip link set dev "$dev" xdpdrv obj "$OBJECT" sec xdp
+		throttle apply -c "$work/a.yaml" --dev "$dev"
+	done
+
+	throttle detach --dev to-client
+	expect "sysctls while another challenges" "$(sysctls)" "2 2"
+	throttle detach --dev to-attacker
+	expect "sysctls after the last" "$(sysctls)" "1 1"
+}
+
+test_challenge_without_sysctls_to_be_set_warns_and_throttles() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+
+	# shellcheck disable=SC2016
+	notes=$(in_ns "$server" unshare --mount sh -c 'mount --bind /proc/sys /proc/sys &&
+		mount -o remount,bind,ro /proc/sys && exec "$@"' sh \
+		"$THROTTLE" attach --dev to-attacker -c "$work/a.yaml" 2>&1 >"$work/output")
+
+	expect_match "notes" "$notes" '^xdp-throttle: warning: net.ipv4.tcp_syncookies is not 2 and cannot be set \(Read-only file system\): SYNs that were to be challenged are dropped
+xdp-throttle: warning: net.ipv4.tcp_timestamps is not 2 and cannot be set \(Read-only file system\): challenged clients have neither window scaling nor SACK$'
+	expect "sysctls" "$(sysctls)" "1 1"
+	admitted --count 100 --sources 100 --dport 80 >"$work/output"
+	expect_match "status" "$(status)" '"unchallenged":9[0-9],'
+	throttle detach --dev to-attacker
+	expect "sysctls after detach" "$(sysctls)" "1 1"
+}
+
 skip_all_unless_root
 run_tests "$@"

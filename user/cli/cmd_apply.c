@@ -6,7 +6,12 @@
 
 static int write_tables(struct thr_instance *instance, void *context, struct thr_error *error)
 {
-	return thr_tables_write(instance, context, error);
+	struct thr_notices notices = {};
+	int result = thr_tables_write(instance, context, &notices, error);
+
+	if (!result)
+		thr_cli_say_notices(&notices);
+	return result;
 }
 
 int thr_cmd_apply(const struct thr_arguments *arguments, struct thr_error *error)

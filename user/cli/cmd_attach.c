@@ -55,8 +55,10 @@ int thr_cmd_attach(const struct thr_arguments *arguments, struct thr_error *erro
 		lock = thr_lock(error);
 	if (!result)
 		result = lock < 0 ? lock : thr_attach(&request, &attached, error);
-	if (!result)
+	if (!result) {
 		print_result(request.device, &attached);
+		thr_cli_say_notices(&attached.notices);
+	}
 	if (!result && config)
 		thr_cli_say_live(arguments, &config->xdp.tables);
 	thr_config_free(config);

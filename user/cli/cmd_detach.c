@@ -10,10 +10,13 @@
 
 int thr_cmd_detach(const struct thr_arguments *arguments, struct thr_error *error)
 {
+	struct thr_notices notices = {};
 	AUTO_CLOSE int lock = thr_lock(error);
-	int result = lock < 0 ? lock : thr_detach(arguments->value[THR_OPT_DEV], error);
+	int result = lock < 0 ? lock : thr_detach(arguments->value[THR_OPT_DEV], &notices, error);
 
-	if (!result)
-		printf("%s: detached\n", arguments->value[THR_OPT_DEV]);
-	return result;
+	if (result)
+		return result;
+	printf("%s: detached\n", arguments->value[THR_OPT_DEV]);
+	thr_cli_say_notices(&notices);
+	return 0;
 }

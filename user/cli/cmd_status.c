@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/attach.h"
+#include "control/challenge.h"
 #include "control/stats.h"
 #include "core/cleanup.h"
 
@@ -51,14 +52,16 @@ static json_t *status_json(const struct thr_instance *instances, const struct th
 		for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 			sum.reason[reason].packets += stats[i].reason[reason].packets;
 		sum.passed += stats[i].passed;
+		sum.challenged += stats[i].challenged;
 		sum.dropped += stats[i].dropped;
 	}
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		json_object_set_new(reasons, thr_reason_name(reason),
 				    json_integer((json_int_t)sum.reason[reason].packets));
-	return json_pack("{s:o,s:s,s:{s:I,s:I},s:o}", "interfaces", interfaces, "action", action,
-			 "packets", "passed", (json_int_t)sum.passed, "dropped",
-			 (json_int_t)sum.dropped, "reasons", reasons);
+	return json_pack("{s:o,s:s,s:{s:I,s:I,s:I},s:o}", "interfaces", interfaces, "action",
+			 action, "packets", "passed", (json_int_t)sum.passed, "dropped",
+			 (json_int_t)sum.dropped, "challenged", (json_int_t)sum.challenged,
+			 "reasons", reasons);
 }
 
 /* What a reader might take for granted of the action, and must not. */
@@ -74,6 +77,18 @@ static const char *action_note(const struct thr_instance *instance)
 	}
 }
 
+static void print_totals(const struct thr_instance *instance, const struct thr_stats *stats)
+{
+	char challenge[THR_CHALLENGE_TEXT];
+
+	printf("\naction      %s%s\n", action_name(instance), action_note(instance));
+	if (thr_challenge_describe(instance, challenge))
+		printf("challenge   %s\n", challenge);
+	printf("passed      %" PRIu64 " packets\ndropped     %" PRIu64
+	       " packets\nchallenged  %" PRIu64 " packets\n",
+	       stats->passed, stats->dropped, stats->challenged);
+}
+
 static void print_status(const struct thr_instance *instance, const struct thr_stats *stats)
 {
 	printf("%-16s %-8s %8s\n", "INTERFACE", "MODE", "PROGRAM");
@@ -87,8 +102,7 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 			printf("  native was refused: %s", thr_native_error_text(fallback));
 		printf("\n");
 	}
-	printf("\naction   %s%s\npassed   %" PRIu64 " packets\ndropped  %" PRIu64 " packets\n",
-	       action_name(instance), action_note(instance), stats->passed, stats->dropped);
+	print_totals(instance, stats);
 	printf("\n%-24s %14s %14s  %s\n", "REASON", "PACKETS", "DROPPED", "MEANING");
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		if (stats->reason[reason].packets)
@@ -100,9 +114,9 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 static int print_nothing(const struct thr_arguments *arguments, struct thr_error *error)
 {
 	if (arguments->value[THR_OPT_JSON])
-		return thr_cli_print_json(json_pack("{s:[],s:s,s:{s:i,s:i},s:{}}", "interfaces",
+		return thr_cli_print_json(json_pack("{s:[],s:s,s:{s:i,s:i,s:i},s:{}}", "interfaces",
 						    "action", "off", "packets", "passed", 0,
-						    "dropped", 0, "reasons"),
+						    "dropped", 0, "challenged", 0, "reasons"),
 					  error);
 	printf("no interface of this network namespace has the throttle attached\n");
 	return 0;

@@ -78,6 +78,10 @@ int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
  * what that means. */
 void thr_cli_say_live(const struct thr_arguments *arguments, const struct thr_tables *tables);
 
+/* Print what was done beside what was asked for, on standard error. */
+struct thr_notices;
+void thr_cli_say_notices(const struct thr_notices *notices);
+
 /* Parse `text` as a prefix; errors name it. */
 int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error);
 

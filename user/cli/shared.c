@@ -50,6 +50,13 @@ void thr_cli_say_live(const struct thr_arguments *arguments, const struct thr_ta
 	       tables->service_count, tables->source_count);
 }
 
+void thr_cli_say_notices(const struct thr_notices *notices)
+{
+	for (size_t i = 0; i < notices->count; i++)
+		fprintf(stderr, "xdp-throttle: %s: %s\n",
+			notices->items[i].is_warning ? "warning" : "note", notices->items[i].text);
+}
+
 int thr_cli_prefix(const char *text, struct thr_prefix *ret_prefix, struct thr_error *error)
 {
 	char right[THR_PREFIX_TEXT];
@@ -91,6 +98,7 @@ static int edit_tables(struct thr_instance *instance, void *context, struct thr_
 {
 	const struct edit *edit = context;
 	struct thr_tables tables = {};
+	struct thr_notices notices = {};
 	int result = thr_tables_read(instance, &tables, error);
 
 	if (!result)
@@ -98,8 +106,10 @@ static int edit_tables(struct thr_instance *instance, void *context, struct thr_
 	if (!result) {
 		if (tables.action == THR_ACTION_OFF)
 			tables.action = THR_ACTION_ENFORCE;
-		result = thr_tables_write(instance, &tables, error);
+		result = thr_tables_write(instance, &tables, &notices, error);
 	}
+	if (!result)
+		thr_cli_say_notices(&notices);
 	thr_tables_clear(&tables);
 	return result;
 }

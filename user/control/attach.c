@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <string.h>
 
+#include "control/challenge.h"
 #include "control/program.h"
 #include "control/tables.h"
 #include "core/cleanup.h"
@@ -209,13 +210,13 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 	if (!code)
 		code = thr_instance_open(id, &fresh, error);
 	if (!code && !running && request->tables)
-		code = thr_tables_write(&fresh, request->tables, error);
+		code = thr_tables_write(&fresh, request->tables, &result->notices, error);
 	if (!code) {
 		code = attach_in_mode(running, &fresh, index, request, result, error);
 		attached = !code;
 	}
 	if (!code && running && request->tables)
-		code = thr_tables_write(&fresh, request->tables, error);
+		code = thr_tables_write(&fresh, request->tables, &result->notices, error);
 	if (!code) {
 		note_fallback(&fresh, index, result->native_error);
 	} else if (attached) {
@@ -224,6 +225,8 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 
 		detach_one(&fresh, &undo, NULL);
 	}
+	if (code && !running)
+		thr_challenge_restore(&fresh, NULL);
 	thr_instance_clear(&fresh);
 	thr_program_free(program);
 	return code;
@@ -247,7 +250,7 @@ static int attach_joining(const struct thr_attach_request *request, unsigned int
 	if (!code) {
 		code = thr_instance_open(result->program_id, &joined, error);
 		if (!code && request->tables)
-			code = thr_tables_write(&joined, request->tables, error);
+			code = thr_tables_write(&joined, request->tables, &result->notices, error);
 		if (code)
 			thr_program_leave(result->program_id, index, request->device,
 					  occupant->mode, NULL);
@@ -319,7 +322,7 @@ static int renew(const struct thr_attach_request *request, struct thr_instance *
 		replaced = !code;
 	}
 	if (!code && request->tables)
-		code = thr_tables_write(instance, request->tables, error);
+		code = thr_tables_write(instance, request->tables, &result->notices, error);
 	if (replaced && code) {
 		replace_program(instance, older.program_id, newer.program_fd, older.program_fd,
 				NULL);
@@ -350,7 +353,9 @@ static int attach_again(const struct thr_attach_request *request, struct thr_ins
 	result->native_error = thr_fallback_find(instance, attachment->index);
 	if (!attachment->joined)
 		return renew(request, instance, attachment, result, error);
-	return request->tables ? thr_tables_write(instance, request->tables, error) : 0;
+	return request->tables
+		       ? thr_tables_write(instance, request->tables, &result->notices, error)
+		       : 0;
 }
 
 static const struct thr_attachment *find_attachment(const struct thr_instance *instance,
@@ -441,7 +446,7 @@ int thr_attach(const struct thr_attach_request *request, struct thr_attach_resul
 	return code;
 }
 
-int thr_detach(const char *device, struct thr_error *error)
+int thr_detach(const char *device, struct thr_notices *notices, struct thr_error *error)
 {
 	struct thr_instances instances = {};
 	struct thr_instance *instance;
@@ -456,6 +461,8 @@ int thr_detach(const char *device, struct thr_error *error)
 
 		result = at ? detach_one(instance, at, error)
 			    : thr_fail(error, ENODEV, "%s: the interface is gone", device);
+		if (!result && instance->attachment_count == 1)
+			thr_challenge_restore(instance, notices);
 	}
 	thr_instances_clear(&instances);
 	return result;

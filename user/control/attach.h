@@ -12,6 +12,7 @@
 
 #include "config/config.h"
 #include "control/instance.h"
+#include "control/notices.h"
 
 struct thr_attach_request {
 	const char *device;
@@ -26,6 +27,7 @@ struct thr_attach_result {
 	bool joined;	   /* behind libxdp's dispatcher */
 	bool was_attached; /* ours was there already */
 	uint32_t replaced; /* id of the older build whose place it took, or 0 */
+	struct thr_notices notices;
 };
 
 /* Attach, or renew what is attached. On failure the interface and the live
@@ -33,8 +35,9 @@ struct thr_attach_result {
 int thr_attach(const struct thr_attach_request *request, struct thr_attach_result *ret_result,
 	       struct thr_error *error);
 
-/* Take our program, and no other, off the interface. */
-int thr_detach(const char *device, struct thr_error *error);
+/* Take our program, and no other, off the interface. After the last one, sysctls that
+ * were changed for the throttle are put back: `notices`, which may be NULL, says so. */
+int thr_detach(const char *device, struct thr_notices *notices, struct thr_error *error);
 
 /* Why native mode was not to be had, in words: "the driver has no XDP support". */
 const char *thr_native_error_text(int code);

@@ -7,9 +7,11 @@
  *   have been killed before it did
  *   clear what an interrupted write left in the idle slot
  *   write ports, services, policies, summary, settings, sources there
+ *   set the sysctls that they need
  *   store `active`                                  <- the swap
  *   wait until no packet sees the old slot any more
  *   remove the old slot's sources
+ *   put the sysctls back that they do not need
  */
 #include "control/tables.h"
 
@@ -24,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/challenge.h"
 #include "control/policies.h"
 #include "control/summary.h"
 #include "core/cleanup.h"
@@ -389,8 +392,9 @@ static int write_slot(struct writer *writer, struct thr_error *error)
 }
 
 int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
-		     struct thr_error *error)
+		     struct thr_notices *notices, struct thr_error *error)
 {
+	bool challenges = thr_challenge_is_wanted(tables);
 	struct thr_live *live = instance->live;
 	struct writer writer = {.instance = instance, .tables = tables, .slot = !live->active};
 	struct timespec tick = {};
@@ -407,9 +411,14 @@ int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tab
 	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
 		live->jiffy_ns = (uint64_t)tick.tv_nsec;
 	live->version = THR_ABI_VERSION;
+	if (challenges)
+		thr_challenge_prepare(instance, tables, notices);
+	thr_challenge_offer(instance);
 	__atomic_store_n(&live->active, writer.slot, __ATOMIC_SEQ_CST);
 	wait_for_packets();
 	/* What stays here is removed before the next change. */
 	remove_sources(instance, !writer.slot);
+	if (!challenges)
+		thr_challenge_restore(instance, notices);
 	return 0;
 }

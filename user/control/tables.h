@@ -11,12 +11,15 @@
 
 #include "config/config.h"
 #include "control/instance.h"
+#include "control/notices.h"
 
 /* Make `tables` live. Buckets and counters stay. Returns 0, or a negative errno
  * with `error` set and the old tables in force: -ENOSPC where they do not fit,
- * -ENOMEM. */
+ * -ENOMEM. Sysctls that tables which challenge need are set before they are in force,
+ * and put back where they are not needed any more: `notices`, which may be NULL, says
+ * so (challenge.h). */
 int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
-		     struct thr_error *error);
+		     struct thr_notices *notices, struct thr_error *error);
 
 /* The tables in force, for thr_tables_clear(). An instance that no table was
  * applied to has empty ones, with action THR_ACTION_OFF. */

@@ -11,6 +11,13 @@
 #include "core/cleanup.h"
 #include "core/log.h"
 
+static void log_notices(const struct thr_notices *notices)
+{
+	for (size_t i = 0; i < notices->count; i++)
+		thr_log(notices->items[i].is_warning ? THR_LOG_WARNING : THR_LOG_INFO, "%s",
+			notices->items[i].text);
+}
+
 static void log_attached(const char *device, const struct thr_attach_result *result)
 {
 	thr_log(THR_LOG_INFO, "%s: %s in %s mode, program %u%s", device,
@@ -37,22 +44,26 @@ static size_t count_named(const struct thr_instance *instance, const struct thr_
 static int write_tables(const struct thr_xdp_config *xdp, struct thr_error *error)
 {
 	struct thr_instances instances = {};
+	struct thr_notices notices = {};
 	int r = thr_instances_find(&instances, error);
 
 	for (size_t i = 0; i < instances.count && !r; i++)
 		if (count_named(&instances.items[i], xdp))
-			r = thr_tables_write(&instances.items[i], &xdp->tables, error);
+			r = thr_tables_write(&instances.items[i], &xdp->tables, &notices, error);
+	log_notices(&notices);
 	thr_instances_clear(&instances);
 	return r;
 }
 
 static void undo(const struct thr_xdp_config *xdp, const bool *attached)
 {
+	struct thr_notices notices = {};
 	struct thr_error error;
 
 	for (size_t i = 0; i < xdp->interface_count; i++)
-		if (attached[i] && thr_detach(xdp->interfaces[i], &error))
+		if (attached[i] && thr_detach(xdp->interfaces[i], &notices, &error))
 			thr_log(THR_LOG_WARNING, "%s", error.text);
+	log_notices(&notices);
 }
 
 static int attach_all(const struct thr_xdp_config *xdp, struct thr_attach_result *results,

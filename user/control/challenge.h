@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel must be set to for `on_overload: challenge`, where the XDP program
+ * answers a SYN with a cookie of the kernel's:
+ *
+ *   net.ipv4.tcp_syncookies = 2   else it makes no cookie while its own queue has room
+ *   net.ipv4.tcp_timestamps = 2   without random offsets: the timestamp of the SYN-ACK
+ *                                 carries window scale and SACK, and XDP writes it
+ *
+ * Both belong to the network namespace, and so are set while a throttle in it challenges,
+ * and put back after that. What they were is kept in thr_live, with the program: the
+ * command that restores them is seldom the one that set them. A kernel where they cannot
+ * be set (/proc/sys is read-only in many containers) still has a throttle: SYNs that it
+ * cannot challenge are dropped and counted.
+ *
+ * Callers hold thr_lock().
+ */
+#ifndef THR_CONTROL_CHALLENGE_H
+#define THR_CONTROL_CHALLENGE_H
+
+#include "config/config.h"
+#include "control/instance.h"
+#include "control/notices.h"
+
+/* Whether SYNs are to be answered under `tables`: monitoring changes nothing. */
+bool thr_challenge_is_wanted(const struct thr_tables *tables);
+
+/* Set what `tables`, which want it, need; before they are in force. */
+void thr_challenge_prepare(struct thr_instance *instance, const struct thr_tables *tables,
+			   struct thr_notices *notices);
+
+/* Put back what was set, unless somebody else changed it in the meantime, or another
+ * throttle of this network namespace needs it: then that one puts it back. For tables that
+ * do not challenge, after they are in force, and for the last interface, once detached. */
+void thr_challenge_restore(struct thr_instance *instance, struct thr_notices *notices);
+
+/* Fill in what a SYN-ACK may offer, as the sysctls are now. */
+void thr_challenge_offer(struct thr_instance *instance);
+
+#define THR_CHALLENGE_TEXT 128
+
+/* Whether the live tables challenge; with `text` set to "ready", or to what is missing. */
+bool thr_challenge_describe(const struct thr_instance *instance,
+			    char text[static THR_CHALLENGE_TEXT]);
+
+#endif
