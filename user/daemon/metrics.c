@@ -56,6 +56,8 @@ static void write_packets(const struct thr_facts *facts, struct thr_metrics *met
 	thr_metrics_family(metrics, THR_COUNTER, "packets",
 			   "Packets that came to the packet layer, by verdict.");
 	thr_metrics_count(metrics, &label, 1, facts->packets.passed);
+	label.value = thr_text("challenged");
+	thr_metrics_count(metrics, &label, 1, facts->packets.challenged);
 	label.value = thr_text("dropped");
 	thr_metrics_count(metrics, &label, 1, facts->packets.dropped);
 	thr_metrics_family(

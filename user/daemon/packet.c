@@ -116,6 +116,7 @@ static void add(struct thr_stats *sum, const struct thr_stats *stats)
 		sum->reason[i].dropped += stats->reason[i].dropped;
 	}
 	sum->passed += stats->passed;
+	sum->challenged += stats->challenged;
 	sum->dropped += stats->dropped;
 }
 
