@@ -268,6 +268,53 @@ test_services_keep_their_buckets_when_the_list_changes() {
 	expect "admitted to ssh after it" "$(admitted --count 100 --dport 22)" 5
 }
 
+# --- sizes of tables ---------------------------------------------------------------
+
+# entries NAME: of a map of the program that is attached in the server.
+entries() { number "$(bpftool -j map show id "$(map_id "$1")")" max_entries; }
+
+# sizes: of all maps that a file may state one of.
+sizes() {
+	echo "$(entries thr_gate) $(entries thr_buckets) $(entries thr_verified) $(entries thr_blocked)"
+}
+
+test_sizes_are_those_of_the_file_that_attached_first() {
+	make_topology
+	burst_of 20 >"$work/a.yaml"
+	{
+		cat "$work/a.yaml"
+		echo '  tables: {gate: 64k, exact: 10k, verified: 2k, blocked: 1k}'
+	} >"$work/b.yaml"
+	throttle attach --dev to-attacker -c "$work/b.yaml"
+	expect "sizes" "$(sizes)" "65536 16384 2048 1024"
+
+	throttle apply -c "$work/b.yaml"
+	throttle apply -c "$work/a.yaml"
+	throttle attach --dev to-client -c "$work/b.yaml"
+	throttle attach --dev to-attacker
+	throttle limit set 198.18.7.0/24 --connections 1/h --burst 7
+
+	expect "sizes after it" "$(sizes)" "65536 16384 2048 1024"
+	expect "admitted" "$(admitted --count 1000)" 20
+	expect "admitted by the limit set" "$(admitted --count 1000 --base 198.18.7.1)" 7
+}
+
+test_sizes_of_a_program_that_ip_link_attached_are_the_defaults() {
+	make_topology
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$OBJECT" sec xdp
+	{
+		burst_of 20
+		echo '  tables: {gate: 1M, exact: 256k, verified: 64k, blocked: 64k}'
+	} >"$work/a.yaml"
+	sed 's/exact: 256k/exact: 512k/' "$work/a.yaml" >"$work/b.yaml"
+
+	throttle apply -c "$work/a.yaml"
+	line=$(refused 1 throttle apply -c "$work/b.yaml")
+
+	expect_match "message" "$line" 'xdp\.tables\.exact is 524288, and the throttle that runs has 262144'
+	expect "admitted" "$(admitted --count 1000)" 20
+}
+
 # --- programs of others ----------------------------------------------------------
 
 test_attach_refuses_an_interface_with_a_foreign_program() {

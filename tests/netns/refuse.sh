@@ -56,6 +56,7 @@ write_configurations() {
 	cat >"$work/no-xdp.yaml" <<-'YAML'
 		routes: [{path: /, target: "http://127.0.0.1:8000"}]
 	YAML
+	printf 'xdp:\n  tables: {gate: 2M}\n' >"$work/other-sizes.yaml"
 	: >"$work/empty.yaml"
 }
 
@@ -147,6 +148,11 @@ every_refusal() {
 	refuse apply_of_a_prefix_given_twice 1 'twice.yaml:4:16: ' apply -c "$d/twice.yaml"
 	refuse apply_of_a_file_without_xdp 1 'no-xdp.yaml: there is no xdp section' \
 		apply -c "$d/no-xdp.yaml"
+	local -r sizes='xdp\.tables\.gate is 2097152, and the throttle that runs has 1048576'
+	refuse apply_of_other_sizes 1 "$sizes" apply -c "$d/other-sizes.yaml"
+	refuse attach_again_with_other_sizes 1 "$sizes" attach --dev to-client -c "$d/other-sizes.yaml"
+	refuse attach_of_another_interface_with_other_sizes 1 "$sizes" \
+		attach --dev to-attacker -c "$d/other-sizes.yaml"
 	refuse attach_with_a_bad_file_to_a_new_interface 1 'unknown-key.yaml:2:16: ' \
 		attach --dev to-attacker -c "$d/unknown-key.yaml"
 	refuse attach_with_a_bad_file_to_an_attached_interface 1 'unknown-key.yaml:2:16: ' \

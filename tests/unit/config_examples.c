@@ -156,6 +156,26 @@ static void the_example_of_sources_is_read_as_written(void **state)
 	assert_rate(&source[5].limits.kind[THR_PACKETS], 600000, 60, 20000);
 }
 
+/* Of a file that states none, the sizes are those of the program. */
+static void sizes_of_tables_are_rounded_up_to_powers_of_two(void **state)
+{
+	AUTO_CONFIG struct thr_config *example = load(EXAMPLE);
+	AUTO_CONFIG struct thr_config *other =
+		parse("xdp: {tables: {gate: 256M, exact: 1000, verified: 65537}}\n");
+	const struct thr_sizes *sizes = &example->xdp.tables.sizes;
+
+	(void)state;
+	assert_int_equal(sizes->gate, THR_GATE_CELLS);
+	assert_int_equal(sizes->exact, THR_BUCKETS_MAX);
+	assert_int_equal(sizes->verified, THR_VERIFIED_MAX);
+	assert_int_equal(sizes->blocked, THR_BLOCKED_MAX);
+	sizes = &other->xdp.tables.sizes;
+	assert_int_equal(sizes->gate, 1U << 28);
+	assert_int_equal(sizes->exact, 1024);
+	assert_int_equal(sizes->verified, 1U << 17);
+	assert_int_equal(sizes->blocked, 0);
+}
+
 /* What is a default is written as one. */
 static void the_example_of_the_api_is_read_as_written(void **state)
 {
@@ -258,6 +278,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_example_of_http_is_read_as_written),
 		cmocka_unit_test(the_example_of_services_is_read_as_written),
 		cmocka_unit_test(the_example_of_sources_is_read_as_written),
+		cmocka_unit_test(sizes_of_tables_are_rounded_up_to_powers_of_two),
 		cmocka_unit_test(the_example_of_the_api_is_read_as_written),
 		cmocka_unit_test(the_example_of_the_store_is_read_as_written),
 		cmocka_unit_test(the_example_has_every_key_of_the_schema),

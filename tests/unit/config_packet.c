@@ -55,6 +55,32 @@ static const struct CMUnitTest tests[] = {
 		"  ipv6_source_prefix: 129\n",
 		"2:23: xdp: ipv6_source_prefix is '129': write a whole number from 1 to 128"),
 
+	REFUSES("a_gate_of_999",
+		"xdp:\n"
+		"  tables: {gate: 999}\n",
+		"2:18: tables: gate is '999': write at least 1000"),
+	REFUSES("a_gate_of_a_billion",
+		"xdp:\n"
+		"  tables: {gate: 1G}\n",
+		"2:18: tables: gate is '1G': write at most 256000000"),
+	REFUSES("a_table_of_own_buckets_beyond_64M",
+		"xdp:\n"
+		"  tables: {exact: 65M}\n",
+		"2:19: tables: exact is '65M': write at most 64000000"),
+	REFUSES("a_set_of_verified_sources_beyond_16M",
+		"xdp:\n"
+		"  tables: {verified: 17M}\n",
+		"2:22: tables: verified is '17M': write at most 16000000"),
+	REFUSES("a_set_of_blocked_sources_of_0",
+		"xdp:\n"
+		"  tables: {blocked: 0}\n",
+		"2:21: tables: blocked is '0': write at least 1000"),
+	REFUSES("a_table_that_there_is_not",
+		"xdp:\n"
+		"  tables: {buckets: 1M}\n",
+		"2:12: tables: unknown key 'buckets': write one of: gate, exact, verified, "
+		"blocked"),
+
 	REFUSES("limits_without_a_rate", PER_SOURCE(""),
 		"2:3: per_source: no rate: write at least one, such as connections_per_second: 20"),
 	REFUSES("a_burst_without_a_rate", PER_SOURCE("burst: 4"),

@@ -48,6 +48,7 @@ int thr_cmd_attach(const struct thr_arguments *arguments, struct thr_error *erro
 	if (!result && config) {
 		request.mode = config->xdp.mode;
 		request.tables = &config->xdp.tables;
+		request.sizes = &config->xdp.tables.sizes;
 	}
 	if (!result && arguments->value[THR_OPT_MODE])
 		result = parse_mode(arguments->value[THR_OPT_MODE], &request.mode, error);

@@ -52,8 +52,17 @@ struct thr_source_config {
 	struct thr_limits limits;
 };
 
+/* Entries of the maps that a file may state a size of, each a power of two; 0: it does
+ * not state it. */
+struct thr_sizes {
+	uint64_t gate;	/* buckets that sources share */
+	uint64_t exact; /* buckets that they have of their own */
+	uint64_t verified, blocked;
+};
+
 /* The packet layer's tables: what `apply` makes live, and what is read back. */
 struct thr_tables {
+	struct thr_sizes sizes; /* settled when the program is loaded; not read back */
 	enum thr_action action;
 	bool drop_malformed;
 	bool drop_fragments;

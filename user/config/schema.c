@@ -249,6 +249,15 @@ static const struct thr_word actions[] = {
 };
 static const struct thr_word pass_or_drop[] = {{"pass", false}, {"drop", true}, {NULL, 0}};
 
+static const struct thr_field size_fields[] = {
+	{"gate", THR_TYPE_COUNT, .min = 1000, .max = 256000000, INTO(thr_sizes, gate)},
+	{"exact", THR_TYPE_COUNT, .min = 1000, .max = 64000000, INTO(thr_sizes, exact)},
+	{"verified", THR_TYPE_COUNT, .min = 1000, .max = 16000000, INTO(thr_sizes, verified)},
+	{"blocked", THR_TYPE_COUNT, .min = 1000, .max = 16000000, INTO(thr_sizes, blocked)},
+};
+static const struct thr_section size_section = {"tables", FIELDS(size_fields),
+						.finish = thr_finish_sizes};
+
 static const struct thr_field xdp_fields[] = {
 	{"interfaces", THR_TYPE_LIST, .list = &interface_list, INTO(thr_xdp_config, interfaces)},
 	{"mode", THR_TYPE_WORD, .words = modes, SIZED(thr_xdp_config, mode)},
@@ -259,6 +268,7 @@ static const struct thr_field xdp_fields[] = {
 	 SIZED(thr_xdp_config, tables.drop_fragments)},
 	{"ipv6_source_prefix", THR_TYPE_INTEGER, .min = 1, .max = 128,
 	 SIZED(thr_xdp_config, tables.v6_source_bits)},
+	{"tables", THR_TYPE_MAP, .section = &size_section, INTO(thr_xdp_config, tables.sizes)},
 	{"per_source", THR_TYPE_MAP, .section = &per_source_section,
 	 INTO(thr_xdp_config, tables.per_source)},
 	{"services", THR_TYPE_LIST, .list = &service_list, INTO(thr_xdp_config, tables.services)},

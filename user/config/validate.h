@@ -47,6 +47,7 @@ thr_finish thr_finish_services;	   /* struct thr_xdp_config */
 thr_finish thr_finish_source;	   /* struct thr_source_config */
 thr_finish thr_finish_sources;	   /* struct thr_xdp_config */
 thr_finish thr_finish_interfaces;  /* struct thr_xdp_config */
+thr_finish thr_finish_sizes;	   /* struct thr_sizes */
 thr_finish thr_finish_xdp;	   /* struct thr_xdp_config */
 const char *thr_service_name_fault(const char *text);
 const char *thr_interface_fault(const char *text);

@@ -268,6 +268,25 @@ int thr_finish_interfaces(const struct thr_reader *reader, const struct thr_node
 	return thr_refuse_twice(reader, names, xdp->interface_count, "interface");
 }
 
+/* The gate is indexed by bits of a hash; the kernel's hash tables grow by doubling too. */
+static uint64_t round_up(uint64_t count)
+{
+	return count > 1 ? 1ULL << (64 - __builtin_clzll(count - 1)) : count;
+}
+
+int thr_finish_sizes(const struct thr_reader *reader, const struct thr_node *map, void *into)
+{
+	struct thr_sizes *sizes = into;
+
+	(void)reader;
+	(void)map;
+	sizes->gate = round_up(sizes->gate);
+	sizes->exact = round_up(sizes->exact);
+	sizes->verified = round_up(sizes->verified);
+	sizes->blocked = round_up(sizes->blocked);
+	return 0;
+}
+
 int thr_finish_xdp(const struct thr_reader *reader, const struct thr_node *map, void *into)
 {
 	struct thr_xdp_config *xdp = into;

@@ -201,7 +201,7 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 	struct thr_program *program;
 	bool attached = false;
 	uint32_t id;
-	int code = thr_program_open(running, &program, error);
+	int code = thr_program_open(running, request->sizes, &program, error);
 
 	if (code)
 		return code;
@@ -240,7 +240,7 @@ static int attach_joining(const struct thr_attach_request *request, unsigned int
 {
 	struct thr_instance joined;
 	struct thr_program *program;
-	int code = thr_program_open(running, &program, error);
+	int code = thr_program_open(running, request->sizes, &program, error);
 
 	if (code)
 		return code;
@@ -311,7 +311,7 @@ static int renew(const struct thr_attach_request *request, struct thr_instance *
 	if (code)
 		return code;
 	thr_instance_init(&newer);
-	code = thr_program_open(instance, &program, error);
+	code = thr_program_open(instance, NULL, &program, error);
 	if (!code)
 		code = thr_program_load(program, &id, error);
 	if (!code)
@@ -375,6 +375,13 @@ static const char *ip_link_name(enum thr_xdp_mode mode)
 	return mode == THR_MODE_GENERIC ? "xdpgeneric" : "xdpdrv";
 }
 
+static int check_sizes(const struct thr_attach_request *request, const struct thr_instance *running,
+		       struct thr_error *error)
+{
+	return running && request->sizes ? thr_instance_check_sizes(running, request->sizes, error)
+					 : 0;
+}
+
 static int attach_found(const struct thr_attach_request *request, unsigned int index,
 			const struct thr_occupant *occupant, struct thr_instances *instances,
 			struct thr_attach_result *result, struct thr_error *error)
@@ -384,6 +391,8 @@ static int attach_found(const struct thr_attach_request *request, unsigned int i
 
 	if (occupant->ours) {
 		code = thr_instance_choose(instances, request->device, &running, error);
+		if (!code)
+			code = check_sizes(request, running, error);
 		return code ? code
 			    : attach_again(request, running, find_attachment(running, index),
 					   result, error);
@@ -405,6 +414,9 @@ static int attach_found(const struct thr_attach_request *request, unsigned int i
 				instances->items[1].attachments[0].name);
 	if (instances->count)
 		running = &instances->items[0];
+	code = check_sizes(request, running, error);
+	if (code)
+		return code;
 	if (occupant->dispatcher_id && request->mode != THR_MODE_AUTO &&
 	    request->mode != occupant->mode)
 		return thr_fail(error, EINVAL,

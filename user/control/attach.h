@@ -18,6 +18,7 @@ struct thr_attach_request {
 	const char *device;
 	enum thr_xdp_mode mode;
 	const struct thr_tables *tables; /* made live; NULL: leave them as they are */
+	const struct thr_sizes *sizes;	 /* of a new throttle's maps; NULL: as they come */
 };
 
 struct thr_attach_result {

@@ -46,6 +46,48 @@ const char *thr_map_name(enum thr_map map)
 	return map_shapes[map].name;
 }
 
+static const struct {
+	enum thr_map map;
+	size_t member;
+	const char *key;
+} sized[] = {
+	{THR_MAP_GATE, offsetof(struct thr_sizes, gate), "gate"},
+	{THR_MAP_BUCKETS, offsetof(struct thr_sizes, exact), "exact"},
+	{THR_MAP_VERIFIED, offsetof(struct thr_sizes, verified), "verified"},
+	{THR_MAP_BLOCKED, offsetof(struct thr_sizes, blocked), "blocked"},
+};
+#define SIZED (sizeof(sized) / sizeof(sized[0]))
+
+static uint32_t stated(const struct thr_sizes *sizes, size_t i)
+{
+	return (uint32_t) * (const uint64_t *)((const char *)sizes + sized[i].member);
+}
+
+uint32_t thr_map_size(const struct thr_sizes *sizes, enum thr_map map)
+{
+	for (size_t i = 0; i < SIZED; i++)
+		if (sized[i].map == map)
+			return stated(sizes, i);
+	return 0;
+}
+
+int thr_instance_check_sizes(const struct thr_instance *instance, const struct thr_sizes *sizes,
+			     struct thr_error *error)
+{
+	for (size_t i = 0; i < SIZED; i++) {
+		uint32_t live = instance->map_entries[sized[i].map];
+
+		if (stated(sizes, i) && stated(sizes, i) != live)
+			return thr_fail(
+				error, EBUSY,
+				"xdp.tables.%s is %u, and the throttle that runs has %u, which "
+				"cannot change: detach it from every interface and attach "
+				"again, or leave the key out",
+				sized[i].key, stated(sizes, i), live);
+	}
+	return 0;
+}
+
 const char *thr_mode_name(enum thr_xdp_mode mode)
 {
 	static const char *const names[] = {"auto", "native", "generic", "offload"};

@@ -100,6 +100,14 @@ int thr_instance_choose(const struct thr_instances *instances, const char *devic
 /* Open the program `id` and its maps into `instance`, which is empty. */
 int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_error *error);
 
+/* What `sizes` state of the entries of `map`; 0: nothing. */
+uint32_t thr_map_size(const struct thr_sizes *sizes, enum thr_map map);
+
+/* Refuse sizes that are stated and are not those of the instance: they are settled when
+ * the program is loaded. Returns 0 or -EBUSY. */
+int thr_instance_check_sizes(const struct thr_instance *instance, const struct thr_sizes *sizes,
+			     struct thr_error *error);
+
 /* Map the arrays of an instance whose map_fd are open. */
 int thr_instance_map(struct thr_instance *instance, struct thr_error *error);
 

@@ -94,8 +94,23 @@ static int reuse_maps(struct thr_program *program, const struct thr_instance *re
 	return 0;
 }
 
-int thr_program_open(const struct thr_instance *reuse, struct thr_program **ret_program,
+static int set_sizes(struct thr_program *program, const struct thr_sizes *sizes,
 		     struct thr_error *error)
+{
+	for (int map = 0; map < THR_MAPS; map++) {
+		uint32_t size = thr_map_size(sizes, map);
+		struct bpf_map *ours =
+			bpf_object__find_map_by_name(program->skeleton->obj, thr_map_name(map));
+
+		if (size && (!ours || bpf_map__set_max_entries(ours, size)))
+			return thr_fail(error, errno, "map %s cannot have %u entries: %s",
+					thr_map_name(map), size, strerror(errno));
+	}
+	return 0;
+}
+
+int thr_program_open(const struct thr_instance *reuse, const struct thr_sizes *sizes,
+		     struct thr_program **ret_program, struct thr_error *error)
 {
 	struct thr_program *program;
 	int result = check_kernel(error);
@@ -115,6 +130,8 @@ int thr_program_open(const struct thr_instance *reuse, struct thr_program **ret_
 		bpf_program__set_flags(program->skeleton->progs.xdp_throttle, BPF_F_XDP_HAS_FRAGS);
 		if (reuse)
 			result = reuse_maps(program, reuse, error);
+		else if (sizes)
+			result = set_sizes(program, sizes, error);
 	}
 	if (result) {
 		thr_program_free(program);

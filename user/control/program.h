@@ -10,10 +10,11 @@
 
 struct thr_program; /* opened; loaded or not */
 
-/* Open the program. With `reuse`, it will use that instance's maps. Returns 0 or
- * a negative errno: -ENOTSUP for a kernel older than 6.1. */
-int thr_program_open(const struct thr_instance *reuse, struct thr_program **ret_program,
-		     struct thr_error *error);
+/* Open the program. With `reuse`, it will use that instance's maps; else its own, of
+ * what `sizes` state, which may be NULL. Returns 0 or a negative errno: -ENOTSUP for a
+ * kernel older than 6.1. */
+int thr_program_open(const struct thr_instance *reuse, const struct thr_sizes *sizes,
+		     struct thr_program **ret_program, struct thr_error *error);
 
 /* Load it. On success *ret_id is the program's id; it lives until the program is
  * freed, and from then on while an interface or a descriptor holds it. */

@@ -371,6 +371,9 @@ static int write_slot(struct writer *writer, struct thr_error *error)
 	struct thr_policy *policies = &instance->policies[writer->slot * THR_POLICIES_MAX];
 	int result;
 
+	result = thr_instance_check_sizes(instance, &writer->tables->sizes, error);
+	if (result)
+		return result;
 	wait_for_packets();
 	result = settle_gate(instance, error);
 	if (result)

@@ -15,9 +15,9 @@
 
 /* Make `tables` live. Buckets and counters stay. Returns 0, or a negative errno
  * with `error` set and the old tables in force: -ENOSPC where they do not fit,
- * -ENOMEM. Sysctls that tables which challenge need are set before they are in force,
- * and put back where they are not needed any more: `notices`, which may be NULL, says
- * so (challenge.h). */
+ * -EBUSY where they state other sizes than the instance has, -ENOMEM. Sysctls that tables which
+ * challenge need are set before they are in force, and put back where they are not needed any more:
+ * `notices`, which may be NULL, says so (challenge.h). */
 int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
 		     struct thr_notices *notices, struct thr_error *error);
 

@@ -73,7 +73,8 @@ static int attach_all(const struct thr_xdp_config *xdp, struct thr_attach_result
 
 	for (size_t i = 0; i < xdp->interface_count && !r; i++) {
 		const struct thr_attach_request request = {.device = xdp->interfaces[i],
-							   .mode = xdp->mode};
+							   .mode = xdp->mode,
+							   .sizes = &xdp->tables.sizes};
 
 		r = thr_attach(&request, &results[i], error);
 		attached[i] = !r && !results[i].was_attached;
