@@ -319,16 +319,18 @@ static __always_inline int limit_charge_tier(struct ladder *ladder, const struct
 
 /* --- the budget for new sources --- */
 
-/* Whether the budget is so far over that no finer clock would find a token. */
+/* Whether the budget is so far over that no finer clock would find a token. A debt that
+ * a limit before this one left is none; the taking forgives it (thr_bucket.h). */
 static __always_inline bool limit_is_exhausted(const struct ladder *ladder,
 					       const struct thr_service *service)
 {
 	__u32 number = ladder->service;
 	const struct thr_budget *budget = bpf_map_lookup_elem(&thr_budgets, &number);
 	__u64 latest = (ladder->now_ns + ladder->live->jiffy_ns) << THR_TICK_SHIFT;
+	__u64 full = latest + service->new_sources.window;
+	__u64 tat = budget ? *(const volatile __u64 *)&budget->tat : 0;
 
-	return budget &&
-	       *(const volatile __u64 *)&budget->tat > latest + service->new_sources.window;
+	return tat > full && tat <= full + THR_CLOCK_SKEW;
 }
 
 /* What becomes of a packet for which a budget has nothing left; `reason` where the

@@ -3,6 +3,7 @@
  * Tables that change while packets come: the swap of slots, limits that are
  * raised and lowered, monitoring, and what a CPU remembers across all that.
  */
+#include "control/policies.h"
 #include "support/random.h"
 #include "support/run.h"
 #include "support/xdp.h"
@@ -178,6 +179,30 @@ static void lowered_limit_holds_at_once(void **state)
 
 /* --- what a CPU remembers --- */
 
+/* New connections of all sources to port 80 together, as `service`. */
+static void give_budget(struct thr_xdp *xdp, uint32_t slot, uint8_t service, struct thr_rate rate)
+{
+	struct thr_service *given = &xdp->services[slot * (THR_SERVICES_MAX + 1) + service];
+
+	given->new_sources = thr_limit_of(&rate, 0);
+	given->on_overload = THR_OVERLOAD_DROP;
+	xdp->live->slot[slot].flags |= THR_HAS_BUDGETS;
+	thr_xdp_serve(xdp, slot, 80, service);
+	thr_xdp_publish(xdp, slot, THR_ACTION_ENFORCE);
+}
+
+static void raised_budget_holds_at_once(void **state)
+{
+	struct thr_xdp *xdp = thr_xdp_given(state);
+
+	give_budget(xdp, 0, 1, (struct thr_rate){.count = 1, .per_s = 3600, .burst = 3});
+	assert_int_equal(thr_xdp_offer(xdp, SYN_FROM("192.0.2.1"), 50), 3);
+	give_budget(xdp, 1, 1, (struct thr_rate){.count = 20, .per_s = 1, .burst = 40});
+	thr_xdp_offer(xdp, SYN_FROM("192.0.2.1"), 1);
+	thr_xdp_advance(xdp, NS_PER_S);
+	assert_int_equal(thr_xdp_offer(xdp, SYN_FROM("192.0.2.1"), 50), 20);
+}
+
 static void remembered_answer_ends_with_its_table(void **state)
 {
 	struct thr_xdp *xdp = thr_xdp_given(state);
@@ -325,6 +350,7 @@ int main(int argc, char **argv)
 		XDP_TEST(buckets_survive_the_swap),
 		XDP_TEST(raised_limit_holds_at_once),
 		XDP_TEST(lowered_limit_holds_at_once),
+		XDP_TEST(raised_budget_holds_at_once),
 		XDP_TEST(remembered_answer_ends_with_its_table),
 		XDP_TEST(remembered_refusal_ends_with_its_table),
 		XDP_TEST(remembered_refusal_is_for_what_was_refused),
