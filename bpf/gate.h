@@ -14,17 +14,20 @@
  *   another's or several',
  *     and conforming       -> PASSED: now the cell is several sources'
  *     and over             -> SHARED: ask the source's own bucket (limit.h), and
- *                             where that lets it pass, gate_note() it here
+ *                             where that lets it pass, gate_note() it here: now
+ *                             the cell is several sources'
  *
  * A cell is several sources' until it is idle again.
  *
  * What it cannot get wrong. Let r and b be a source's rate and burst.
  *   - A source alone in its cell gets r and b exactly.
- *   - No source gets more than r * t + 3b in any time t, whoever shares its cell,
- *     on purpose too: it is let through on the cell's account, or on that of its
- *     own bucket, or, once, on a bucket made anew; in the long run never above r,
- *     because what passes on its own bucket is a debt of the shared cell too, up
- *     to 2b of it, and the cell must be free of debt before it has an owner again.
+ *   - No source gets more than r * t + 2b in any time t, whoever shares its cell, on
+ *     purpose too. All that it takes, on its own bucket as well, is a debt of the
+ *     cell, up to 2b. Let T be what it took less what its limit has given back
+ *     since; then T never exceeds the cell's debt, nor 2b: after a taking through
+ *     the cell, both are at most b; until the next one its own bucket lets T grow by
+ *     b; and a debt that was cut off at 2b is no less than T. So it gets b through
+ *     the cell again only when T is that low again: in the long run never above r.
  *     An entry evicted from the table of own buckets gives b more: the budget for
  *     promotions says how often that may be (limit.h).
  *   - Races between CPUs misplace one taking a CPU each time that a cell is idle.
@@ -112,9 +115,10 @@ static inline __attribute__((always_inline)) enum gate_verdict gate_take(struct 
 
 /*
  * After GATE_SHARED, the source's own bucket let the taking pass: make it a debt of
- * the cell as well, which may reach two windows. A cell that is one other source's
- * alone is that one's bucket, and stays so. Where others change it so much that
- * every try is lost, they charge it enough. Returns whether the cell was charged.
+ * the cell as well, up to two windows of it, and the cell several sources'. Also
+ * where it was one's alone: what passes beside the cell's account could be taken
+ * again from the cell, as soon as that is free. Where others change it so much that
+ * every try is lost, they charge it enough. Returns whether all of it was charged.
  */
 static inline __attribute__((always_inline)) bool gate_note(struct thr_cell *cell,
 							    const struct gate_taking *taking)
@@ -122,17 +126,17 @@ static inline __attribute__((always_inline)) bool gate_note(struct thr_cell *cel
 	__u64 most = taking->now + 2 * taking->window;
 	__u64 seen = *(volatile __u64 *)&cell->tat;
 
-	if (*(volatile __u64 *)&cell->owner)
-		return false;
 	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
-		__u64 base = seen > taking->now ? seen : taking->now;
+		__u64 sum = (seen > taking->now ? seen : taking->now) + taking->spent;
 		__u64 found;
 
-		if (base + taking->spent > most)
+		if (seen >= most)
 			return false;
-		found = __sync_val_compare_and_swap(&cell->tat, seen, base + taking->spent);
-		if (found == seen)
-			return true;
+		found = __sync_val_compare_and_swap(&cell->tat, seen, sum < most ? sum : most);
+		if (found == seen) {
+			*(volatile __u64 *)&cell->owner = 0;
+			return sum <= most;
+		}
 		seen = found;
 	}
 	return false;
