@@ -45,8 +45,10 @@
  * 64-bit number, plus another. Its upper 33 bits are strongly universal (Lemire and
  * Kaser, "Strongly universal string hashing is fast", 2014, theorem 1), so for any
  * two keys, chosen as one likes without knowing the seed, the chance of a common
- * cell is 1/m. All 64 bits name the owner: two keys of one cell have the same with
- * a chance of at most 2^-32.
+ * cell is 1/m. But the sums of a run of addresses are equally spaced, and under one
+ * seed in fourteen they would crowd in some cells: so the upper 33 bits are mixed, one
+ * to one, which takes nothing from that chance. All 64 bits name the owner: two keys
+ * have the same name with a chance of at most 2^-33.
  *
  * Pure but for the atomic operations on the cell: tests run it on the host. Times
  * are ticks (thr_bucket.h).
@@ -63,14 +65,21 @@ struct gate_taking {
 	__u64 wait;  /* after GATE_OVER: ticks until it would conform */
 };
 
+#define GATE_HASH_WEAK 31 /* lower bits of the sum, which do not choose the cell */
+#define GATE_HASH_MIX 0x9E3779B97F4A7C15ULL /* 2^64 divided by the golden ratio; odd */
+
 static inline __attribute__((always_inline)) __u64 gate_hash(const __u64 seed[THR_SEEDS],
 							     const struct thr_bucket_key *key,
 							     __u32 kind)
 {
 	__u32 last = key->scope | kind << 24 | key->is_v6 << 28;
+	__u64 sum = seed[0] + seed[1] * (__u32)key->source[0] + seed[2] * (key->source[0] >> 32) +
+		    seed[3] * (__u32)key->source[1] + seed[4] * (key->source[1] >> 32) +
+		    seed[5] * last;
+	__u64 upper = sum >> GATE_HASH_WEAK;
 
-	return seed[0] + seed[1] * (__u32)key->source[0] + seed[2] * (key->source[0] >> 32) +
-	       seed[3] * (__u32)key->source[1] + seed[4] * (key->source[1] >> 32) + seed[5] * last;
+	upper = (upper ^ upper >> 17) * GATE_HASH_MIX;
+	return upper << GATE_HASH_WEAK | (sum & ((1ULL << GATE_HASH_WEAK) - 1));
 }
 
 /* Take from a cell that holds other sources' debt. No debt is forgiven here: it
