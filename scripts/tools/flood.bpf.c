@@ -16,6 +16,7 @@
 #include "lib/frame.h"
 
 #define FLOOD_PORTS_MAX 16
+#define FLOOD_PAUSE_NS 10000000
 
 /* Set before the program is loaded, which leaves only the branches needed. */
 const volatile struct {
@@ -29,11 +30,14 @@ const volatile struct {
 	bool is_random;
 	__u64 interval; /* from one packet to the next, 2^-8 ns; 0: no pace */
 	__u64 limit;	/* packets, where there is a pace */
+	__u32 heavy;	/* one packet of so many comes from the address below the first; 0: none */
 } flood_settings;
 
 __u64 flood_packets; /* handed to the redirect */
 __u64 flood_started_ns;
-__u64 flood_marked_ns; /* the time at the last packet whose number divides by 64 */
+__u64 flood_marked_ns; /* the time at the last packet, or without a pace, at the last whose
+			* number divides by 64 */
+__u64 flood_paused_ns; /* in pauses of over FLOOD_PAUSE_NS, where there is a pace */
 __u64 flood_due;       /* when the next packet may go, 2^-8 ns; 0: not begun */
 __u32 flood_next_source;
 __u32 flood_next_port;
@@ -56,6 +60,8 @@ static __always_inline __u32 pick_source(void)
 {
 	__u32 count = flood_settings.source_count, offset;
 
+	if (flood_settings.heavy && !(flood_packets % flood_settings.heavy))
+		return flood_settings.first_source - 1;
 	if (flood_settings.is_random) {
 		offset = (__u64)bpf_get_prandom_u32() * count >> 32;
 	} else {
@@ -73,17 +79,28 @@ static __always_inline __u16 pick_port(void)
 	return flood_settings.ports[at];
 }
 
+static __always_inline void mark_time(__u64 now_ns)
+{
+	if (!flood_started_ns)
+		flood_started_ns = flood_marked_ns = now_ns;
+	if (flood_settings.interval && now_ns - flood_marked_ns > FLOOD_PAUSE_NS)
+		flood_paused_ns += now_ns - flood_marked_ns;
+	flood_marked_ns = now_ns;
+}
+
 /* Whether it is time for a packet. A frame that comes too early goes back to
  * the ring; one that is late does not move the next, so the mean rate holds. */
 static __always_inline bool is_due(void)
 {
-	__u64 now = bpf_ktime_get_ns() << 8;
+	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 now = now_ns << 8;
 
 	if (!flood_due)
 		flood_due = now;
 	if (now < flood_due || flood_packets >= flood_settings.limit)
 		return false;
 	flood_due += flood_settings.interval;
+	mark_time(now_ns);
 	return true;
 }
 
@@ -112,11 +129,9 @@ int flood(struct xdp_md *ctx)
 	}
 	with = bpf_htonl((1024 + (__u32)(flood_packets & 0x7fff)) << 16 | pick_port());
 	replace_word(check, ports, with);
-	if (!(flood_packets++ % 64)) {
-		flood_marked_ns = bpf_ktime_get_ns();
-		if (!flood_started_ns)
-			flood_started_ns = flood_marked_ns;
-	}
+	if (!flood_settings.interval && !(flood_packets % 64))
+		mark_time(bpf_ktime_get_ns());
+	flood_packets++;
 	return bpf_redirect(flood_settings.ifindex, 0);
 }
 

@@ -59,6 +59,7 @@ struct options {
 	uint64_t duration_ns;
 	uint64_t rate; /* packets a second; 0: as fast as it goes */
 	uint32_t sources;
+	uint32_t heavy; /* one packet of so many comes from below the sources; 0: none */
 	bool is_random;
 	bool json;
 	uint16_t ports[16];
@@ -76,6 +77,7 @@ static const char usage[] =
 	"  --base ADDR       first source address (default 198.18.0.1 or 2001:db8::1)\n"
 	"  --sources N       sources counted from there, 1 to 2^24 (default 1); IPv6: one a /64\n"
 	"  --random          draw the source instead of going round\n"
+	"  --heavy N         one packet of N comes from the address (IPv6: /64) below --base\n"
 	"  --dst ADDR        destination address\n"
 	"  --dst-mac MAC     and its Ethernet address\n"
 	"  --dport P[,P..]   destination ports, in turn, up to 16 (default 80)\n"
@@ -121,6 +123,9 @@ static void parse_option(int option, const char *value, struct options *options)
 	case 'n':
 		options->sources = (uint32_t)tool_number("--sources", value, 1, SOURCES_MAX);
 		break;
+	case 'H':
+		options->heavy = (uint32_t)tool_number("--heavy", value, 1, UINT32_MAX);
+		break;
 	case 'R':
 		options->is_random = true;
 		break;
@@ -159,11 +164,14 @@ static void parse_option(int option, const char *value, struct options *options)
 static void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{"dev", 1, 0, 'i'},   {"count", 1, 0, 'c'},   {"seconds", 1, 0, 't'},
-		{"rate", 1, 0, 'r'},  {"sources", 1, 0, 'n'}, {"random", 0, 0, 'R'},
-		{"base", 1, 0, 'b'},  {"dst", 1, 0, 'd'},     {"dst-mac", 1, 0, 'm'},
-		{"dport", 1, 0, 'p'}, {"kind", 1, 0, 'k'},    {"cpu", 1, 0, 'u'},
-		{"json", 0, 0, 'j'},  {"help", 0, 0, 'h'},    {0},
+		{"dev", 1, 0, 'i'},	{"count", 1, 0, 'c'},
+		{"seconds", 1, 0, 't'}, {"rate", 1, 0, 'r'},
+		{"sources", 1, 0, 'n'}, {"random", 0, 0, 'R'},
+		{"base", 1, 0, 'b'},	{"dst", 1, 0, 'd'},
+		{"dst-mac", 1, 0, 'm'}, {"dport", 1, 0, 'p'},
+		{"kind", 1, 0, 'k'},	{"cpu", 1, 0, 'u'},
+		{"json", 0, 0, 'j'},	{"heavy", 1, 0, 'H'},
+		{"help", 0, 0, 'h'},	{0},
 	};
 	struct frame_address *source = &options->spec.source;
 	const struct frame_address *destination = &options->spec.destination;
@@ -266,6 +274,7 @@ static struct flood_bpf *load(const struct options *options)
 	if (options->rate)
 		skeleton->rodata->flood_settings.interval = (TOOL_NS_PER_S << 8) / options->rate;
 	skeleton->rodata->flood_settings.limit = options->count;
+	skeleton->rodata->flood_settings.heavy = options->heavy;
 	if (flood_bpf__load(skeleton))
 		tool_die("cannot load the generator's program: %s (root, Linux 5.18 or later?)",
 			 strerror(errno));
@@ -275,8 +284,8 @@ static struct flood_bpf *load(const struct options *options)
 /*
  * Send until the count is reached, or tool_stopped. Returns the time from the
  * first packet to the last: without what the system call takes to begin and to
- * end, so by the program's own marks, which may be 63 packets old. For a run
- * too short or too slow for that to be nothing, the end is the call's.
+ * end, so by the program's own marks, which may be 63 packets old where there is
+ * no pace. For a run too short for that to be nothing, the end is the call's.
  */
 static uint64_t run(const struct options *options, const struct flood_bpf *skeleton)
 {
@@ -296,20 +305,30 @@ static uint64_t run(const struct options *options, const struct flood_bpf *skele
 				 strerror(-err));
 		left = options->count - skeleton->bss->flood_packets;
 	}
-	if (options->rate || skeleton->bss->flood_packets < MARKS_SUFFICE)
+	if (skeleton->bss->flood_packets < MARKS_SUFFICE)
 		return tool_now_ns() - skeleton->bss->flood_started_ns;
 	return skeleton->bss->flood_marked_ns - skeleton->bss->flood_started_ns;
 }
 
-static void report(const struct options *options, uint64_t packets, uint64_t took_ns)
+struct result {
+	uint64_t packets; /* that the interface took */
+	uint64_t took_ns;
+	uint64_t paused_ns; /* in pauses of over 10 ms: the pace is made up afterwards */
+};
+
+static void report(const struct options *options, const struct result *result)
 {
-	double seconds = (double)took_ns / TOOL_NS_PER_S;
-	double ns = (double)took_ns / (double)packets;
+	double seconds = (double)result->took_ns / TOOL_NS_PER_S;
+	double ns = (double)result->took_ns / (double)result->packets;
 
 	printf(options->json ? "{\"packets\":%llu,\"seconds\":%.3f,\"ns_per_packet\":%.1f,"
-			       "\"packets_per_second\":%.0f}\n"
-			     : "%llu packets in %.3f s: %.1f ns a packet, %.0f packets/s\n",
-	       (unsigned long long)packets, seconds, ns, (double)packets / seconds);
+			       "\"packets_per_second\":%.0f"
+			     : "%llu packets in %.3f s: %.1f ns a packet, %.0f packets/s",
+	       (unsigned long long)result->packets, seconds, ns, (double)result->packets / seconds);
+	if (options->rate)
+		printf(options->json ? ",\"paused_seconds\":%.3f" : ", paused for %.3f s",
+		       (double)result->paused_ns / TOOL_NS_PER_S);
+	puts(options->json ? "}" : "");
 }
 
 int main(int argc, char **argv)
@@ -317,8 +336,9 @@ int main(int argc, char **argv)
 	struct options options = {
 		.sources = 1, .ports = {80}, .port_count = 1, .cpu = -1, .spec.source_port = 1024};
 	struct flood_bpf *skeleton;
-	uint64_t offered, took_ns;
-	uint32_t before, sent;
+	struct result result;
+	uint64_t offered;
+	uint32_t before;
 
 	parse_options(argc, argv, &options);
 	options.spec.destination_port = options.ports[0];
@@ -330,16 +350,18 @@ int main(int argc, char **argv)
 	skeleton = load(&options);
 	before = read_sent(options.dev);
 	tool_stop_after(options.duration_ns);
-	took_ns = run(&options, skeleton);
+	result.took_ns = run(&options, skeleton);
+	result.paused_ns = skeleton->bss->flood_paused_ns;
 	offered = skeleton->bss->flood_packets;
 	flood_bpf__destroy(skeleton);
-	sent = settle_sent(options.dev, before, offered);
-	if (offered && sent < offered / 100 + 1)
-		tool_die("%s: took %u of %llu packets: is it up, and has its peer an XDP program "
+	result.packets = settle_sent(options.dev, before, offered);
+	if (offered && result.packets < offered / 100 + 1)
+		tool_die("%s: took %llu of %llu packets: is it up, and has its peer an XDP program "
 			 "or GRO on (ethtool -K PEER gro on)?",
-			 options.dev, sent, (unsigned long long)offered);
+			 options.dev, (unsigned long long)result.packets,
+			 (unsigned long long)offered);
 	if (!offered)
 		tool_die("interrupted before the first packet");
-	report(&options, sent, took_ns);
+	report(&options, &result);
 	return 0;
 }
