@@ -14,7 +14,7 @@ build)
 	;;
 demo) packages=$demo ;;
 test)
-	packages="$demo libcmocka-dev libclang-rt-14-dev ethtool xdp-tools qemu-system-x86
+	packages="$demo libcmocka-dev libclang-rt-14-dev ethtool nftables xdp-tools qemu-system-x86
 		node-llhttp python3 redis-server faketime openssl prometheus"
 	;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
