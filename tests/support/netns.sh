@@ -339,6 +339,38 @@ served() {
 	echo $(($(number "$result" requests) - $(number "$result" failures)))
 }
 
+# --- counting by nft, which knows nothing of limits ----------------------------------
+
+# count_ingress NAMESPACE DEV VERDICT NAME MATCH [NAME MATCH...]: what XDP leaves of
+# DEV's packets is counted under the first NAME whose MATCH, in nft's words, holds, and
+# gets the VERDICT: drop, where the stack need not bear a flood, or accept.
+count_ingress() {
+	local namespace=$1 dev=$2 verdict=$3 i
+	shift 3
+	{
+		echo "table netdev counts {"
+		for ((i = 1; i < $#; i += 2)); do
+			echo "counter ${!i} {}"
+		done
+		echo "chain ingress { type filter hook ingress device \"$dev\" priority 0;"
+		while (($# > 0)); do
+			echo "$2 counter name $1 $verdict"
+			shift 2
+		done
+		echo "}; }"
+	} >"$work/counts.nft"
+	in_ns "$namespace" nft -f "$work/counts.nft"
+}
+
+# counted NAMESPACE NAME: packets.
+counted() {
+	in_ns "$1" nft list counter netdev counts "$2" |
+		sed -n 's/.*packets \([0-9]*\).*/\1/p'
+}
+
+# behind NAME: counted in the server, behind the throttle.
+behind() { counted "$server" "$1"; }
+
 # --- expecting -----------------------------------------------------------------
 
 # expect WHAT GOT WANTED
@@ -351,6 +383,34 @@ expect_match() { [[ $2 =~ $3 ]] || fail "$1: '$2' does not match '$3'"; }
 expect_within() {
 	local off=$(($3 - $4))
 	((${off#-} * 100 <= $1 * $4)) || fail "$2: got $3, wanted $4 within $1 %"
+}
+
+# milliseconds JSON KEY: the seconds under "KEY", which are given with three decimals.
+milliseconds() {
+	local seconds
+	seconds=$(number "$1" "$2")
+	echo $((10#${seconds/./}))
+}
+
+# expect_at_most WHAT GOT RATE BURST REPORT: that of a flood, which sent for as long as
+# its REPORT says, no more came through than the limit allows, within 1 %.
+expect_at_most() {
+	local ms
+	ms=$(milliseconds "$5" seconds)
+	(($2 * 100 <= ($3 * ms / 1000 + $4) * 101)) ||
+		fail "$1: $2 in $ms ms, which is more than $3/s and a burst of $4"
+}
+
+# expect_limited WHAT GOT RATE BURST REPORT: and no less, of a flood far over the limit.
+# While it paused, tokens may have been lost.
+expect_limited() {
+	local ms paused
+	ms=$(milliseconds "$5" seconds)
+	paused=$(milliseconds "$5" paused_seconds)
+	comment "$1: $2 in $ms ms ($paused ms paused) at $3/s, burst $4"
+	expect_at_most "$@"
+	(($2 * 100 >= ($3 * (ms - paused) / 1000 + $4) * 99)) ||
+		fail "$1: $2 in $ms ms, which is less than $3/s and a burst of $4"
 }
 
 # refused STATUS COMMAND...: run it, which must fail with STATUS and one line on
