@@ -68,38 +68,44 @@ static __always_inline void limit_set_key(const struct ladder *ladder, __u32 sco
 }
 
 /*
- * The coarse clock decides; the fine one is read, once a packet, only where it might
- * decide otherwise. The coarse one is behind by less than a tick, so what conforms by
- * it conforms, and what is over by more than a tick is over.
+ * The coarse clock is behind by less than a tick. Where a tick's refill is at most 1 %
+ * of the burst, it decides alone: tokens come up to a tick late, and a full bucket
+ * lets up to a tick's refill more pass, once; neither adds up. Elsewhere it decides
+ * what holds throughout the tick, and for the rest the fine clock is read, once a
+ * packet.
  */
+static __always_inline bool limit_is_coarse(__u64 window, const struct thr_live *live)
+{
+	__u64 tick = live->jiffy_ns << THR_TICK_SHIFT;
+
+	return tick && window >= 100 * tick;
+}
+
 static __always_inline void limit_read_clock(struct charge *charge)
 {
 	charge->taking.now = clock_ns() << THR_TICK_SHIFT;
 	charge->is_fine = true;
 }
 
-/* Whether the refusal might not hold at the true time, which is read then. */
+/* Before a taking: a full bucket is charged from the time of the taking on. */
+static __always_inline void limit_prepare(const __u64 *tat, struct charge *charge,
+					  const struct thr_live *live)
+{
+	if (!charge->is_fine && *(const volatile __u64 *)tat <= charge->taking.now &&
+	    !limit_is_coarse(charge->taking.window, live))
+		limit_read_clock(charge);
+}
+
+/* After a refusal: whether it might not hold at the true time, which is read then. */
 static __always_inline bool limit_sharpen(struct charge *charge, const struct thr_live *live)
 {
 	__u64 tick = live->jiffy_ns << THR_TICK_SHIFT;
 
-	if (charge->is_fine || (tick && charge->taking.wait > tick))
+	if (charge->is_fine || limit_is_coarse(charge->taking.window, live) ||
+	    (tick && charge->taking.wait > tick))
 		return false;
 	limit_read_clock(charge);
 	return true;
-}
-
-/* A full bucket is charged from the time of the taking on. By the coarse clock that
- * is up to a tick too early, which lets pass a tick's refill more, once. Where that
- * is more than 1 % of the burst, read the true time. */
-static __always_inline void limit_prepare(const __u64 *tat, struct charge *charge,
-					  const struct thr_live *live)
-{
-	__u64 tick = live->jiffy_ns << THR_TICK_SHIFT;
-
-	if (!charge->is_fine && *(const volatile __u64 *)tat <= charge->taking.now &&
-	    (!tick || charge->taking.window < 100 * tick))
-		limit_read_clock(charge);
 }
 
 static __always_inline bool limit_try(__u64 *tat, struct gate_taking *taking)
@@ -319,18 +325,21 @@ static __always_inline int limit_charge_tier(struct ladder *ladder, const struct
 
 /* --- the budget for new sources --- */
 
-/* Whether the budget is so far over that no finer clock would find a token. A debt that
- * a limit before this one left is none; the taking forgives it (thr_bucket.h). */
+/* Whether the budget has no token; nothing is taken. A debt that a limit before this
+ * one left is none: the taking forgives it (thr_bucket.h). */
 static __always_inline bool limit_is_exhausted(const struct ladder *ladder,
 					       const struct thr_service *service)
 {
 	__u32 number = ladder->service;
 	const struct thr_budget *budget = bpf_map_lookup_elem(&thr_budgets, &number);
-	__u64 latest = (ladder->now_ns + ladder->live->jiffy_ns) << THR_TICK_SHIFT;
-	__u64 full = latest + service->new_sources.window;
+	__u64 window = service->new_sources.window;
+	__u64 token = thr_bucket_ticks(service->new_sources.interval, 1);
 	__u64 tat = budget ? *(const volatile __u64 *)&budget->tat : 0;
+	__u64 full = (ladder->now_ns << THR_TICK_SHIFT) + window - token;
 
-	return tat > full && tat <= full + THR_CLOCK_SKEW;
+	if (tat > full && !limit_is_coarse(window, ladder->live))
+		full = (clock_ns() << THR_TICK_SHIFT) + window - token;
+	return tat > full && tat <= full + token + THR_CLOCK_SKEW;
 }
 
 /* What becomes of a packet for which a budget has nothing left; `reason` where the
