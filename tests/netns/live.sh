@@ -95,6 +95,71 @@ test_tcp_client_is_served_up_to_its_burst() {
 	expect "served without a limit" "$(served "$client" 10.77.1.1 --count 8)" 8
 }
 
+# budget_of SERVICE...: each with a budget of 100 connections, one a second back, all on
+# ports of their own from 80 on.
+budget_of() {
+	local name port=80
+	printf 'xdp:\n  services:\n'
+	for name; do
+		printf '    - {name: %s, ports: [%d], new_sources: {per_second: 1, burst: 100}}\n' \
+			"$name" $((port++))
+	done
+}
+
+# expect_about WHAT GOT WANTED: some seconds may have gone by, and each grants one more.
+expect_about() { (($2 >= $3 && $2 <= $3 + 5)) || fail "$1: got $2, wanted $3 or few more"; }
+
+test_sources_that_are_new_share_the_budget_of_their_service() {
+	make_topology
+	budget_of web ssh | attach_with
+
+	expect_about "admitted of 1000 sources" "$(admitted --count 1000 --sources 1000)" 100
+	expect_about "admitted to another service" \
+		"$(admitted --count 1000 --sources 1000 --dport 81)" 100
+	expect "admitted to no service" "$(admitted --count 500 --sources 500 --dport 99)" 500
+	expect "counted" "$(($(counter new_connection) + $(counter new_sources_over)))" 2500
+}
+
+test_budget_stays_with_the_name_of_its_service() {
+	make_topology
+	budget_of web | attach_with
+	expect_about "admitted" "$(admitted --count 1000 --sources 1000)" 100
+
+	budget_of ssh web >"$work/a.yaml"
+	throttle apply -c "$work/a.yaml"
+	expect_about "admitted to web on another port" \
+		"$(admitted --count 1000 --sources 1000 --dport 81)" 0
+	expect_about "admitted to ssh" "$(admitted --count 1000 --sources 1000)" 100
+	throttle limit set 198.51.100.0/24 --connections 1/h
+	expect_about "admitted after a limit was set" \
+		"$(admitted --count 1000 --sources 1000 --dport 81)" 0
+	expect_match "limit list" "$(throttle limit list)" 'service web, new sources +1/s +100 .* drop'
+	expect_match "limit list --json" "$(throttle limit list --json)" \
+		'"new_sources":\{"rate":1,"per_seconds":1,"burst":100,"on_overload":"drop"\}'
+}
+
+test_service_that_is_new_begins_with_its_whole_budget() {
+	make_topology
+	budget_of web | attach_with
+	expect_about "admitted to web" "$(admitted --count 1000 --sources 1000)" 100
+	for name in ssh mail; do # the third may have the number of the first
+		budget_of "$name" >"$work/a.yaml"
+		throttle apply -c "$work/a.yaml"
+		expect_about "admitted to $name" "$(admitted --count 1000 --sources 1000)" 100
+	done
+}
+
+test_budget_beyond_which_new_sources_pass_counts_them() {
+	make_topology
+	budget_of web | sed 's/burst: 100/burst: 100, on_overload: pass/' | attach_with
+	before=$(status)
+
+	expect_about "admitted within the budget" "$(admitted --count 1000 --sources 1000)" 100
+	expect "passed" "$(grown "$before" passed)" 1000
+	expect "dropped" "$(grown "$before" dropped)" 0
+	expect_about "counted" "$(grown "$before" overload_passed)" 895
+}
+
 test_monitor_counts_and_drops_nothing() {
 	make_topology
 	start_httpd

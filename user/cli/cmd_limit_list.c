@@ -10,6 +10,13 @@
 
 #define WHAT_TEXT 96
 
+static const char *overload_name(enum thr_overload overload)
+{
+	static const char *const names[] = {"drop", "pass", "challenge"};
+
+	return names[overload];
+}
+
 static void print_row(int width, const char *what, const struct thr_limits *limits,
 		      const char *note)
 {
@@ -35,6 +42,14 @@ static int print_service(int width, const struct thr_service_config *service)
 
 	if (width)
 		print_row(width, what, &service->per_source, "");
+	if (service->new_sources.count) {
+		const struct thr_limits budget = {.kind[THR_CONNECTIONS] = service->new_sources};
+		int length = snprintf(what, sizeof(what), "service %s, new sources", service->name);
+
+		widest = length > widest ? length : widest;
+		if (width)
+			print_row(width, what, &budget, overload_name(service->on_overload));
+	}
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
 		int bits = is_v6 ? service->prefix_v6 : service->prefix_v4;
 		int length;
@@ -96,6 +111,12 @@ static void print_tables(const struct thr_tables *tables)
 
 /* --- for programs --- */
 
+static json_t *rate_json(const struct thr_rate *rate)
+{
+	return json_pack("{s:I,s:I,s:I}", "rate", (json_int_t)rate->count, "per_seconds",
+			 (json_int_t)rate->per_s, "burst", (json_int_t)rate->burst);
+}
+
 /* {"connections":{"rate":20,"per_seconds":1,"burst":40}}: kinds without a limit
  * are left out. */
 static json_t *limits_json(const struct thr_limits *limits)
@@ -106,11 +127,7 @@ static json_t *limits_json(const struct thr_limits *limits)
 		const struct thr_rate *rate = &limits->kind[kind];
 
 		if (rate->count)
-			json_object_set_new(object, thr_kind_name(kind),
-					    json_pack("{s:I,s:I,s:I}", "rate",
-						      (json_int_t)rate->count, "per_seconds",
-						      (json_int_t)rate->per_s, "burst",
-						      (json_int_t)rate->burst));
+			json_object_set_new(object, thr_kind_name(kind), rate_json(rate));
 	}
 	return object;
 }
@@ -129,6 +146,13 @@ static json_t *service_json(const struct thr_service_config *service)
 				    json_pack("{s:i,s:i,s:o}", "ipv4", (int)service->prefix_v4,
 					      "ipv6", (int)service->prefix_v6, "limits",
 					      limits_json(&service->per_prefix)));
+	if (service->new_sources.count) {
+		json_t *budget = rate_json(&service->new_sources);
+
+		json_object_set_new(budget, "on_overload",
+				    json_string(overload_name(service->on_overload)));
+		json_object_set_new(object, "new_sources", budget);
+	}
 	return object;
 }
 
