@@ -170,14 +170,17 @@ test_commands_work_inside_ip_netns_exec() {
 
 test_bpftool_shows_maps_with_named_fields() {
 	make_topology
-	burst_of 20 >"$work/a.yaml"
+	{
+		burst_of 20
+		echo '  tables: {gate: 1k}'
+	} >"$work/a.yaml"
 	throttle attach --dev to-attacker -c "$work/a.yaml"
 	throttle limit set 198.18.0.0/24 --connections 7/h --burst 7
 	admitted --count 10
 
 	expect_match "thr_config" "$(dump thr_config)" '"active": [01],.*"action": 1,'
 	expect_match "thr_sources" "$(dump thr_sources)" '"prefixlen": 152,.*"own_policy": [1-9]'
-	expect_match "thr_buckets" "$(dump thr_buckets)" '"scope": 65536,.*"tat": \[[1-9]'
+	expect_match "thr_gate" "$(dump thr_gate)" '"tat": [1-9][0-9]+,[^}]*"owner": [1-9]'
 	expect_match "thr_stats" "$(dump thr_stats)" '"packets": 7,.*"dropped": 0'
 	dump thr_policies >"$work/policies"
 	grep -A 5 '"rate": 7,' "$work/policies" | grep '"per_s": 3600'
@@ -366,7 +369,7 @@ test_detach_leaves_no_program_and_no_map() {
 	throttle limit set 198.18.7.0/24 --connections 1/h
 	program=$(program_id)
 	maps=$(map_ids "$program")
-	expect "maps" "$(wc -w <<<"$maps")" 9
+	expect "maps" "$(wc -w <<<"$maps")" 13
 
 	throttle detach --dev to-client
 	throttle detach --dev to-attacker
