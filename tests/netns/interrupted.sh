@@ -84,6 +84,30 @@ test_apply_killed_at_any_moment_leaves_the_old_or_the_new_tables() {
 	expect "entries in the end" "$(entries)" "$LARGE"
 }
 
+# What is remembered of a sysctl is true whenever the command ends.
+test_apply_killed_at_any_moment_forgets_no_sysctl() {
+	local -r sysctls=/proc/sys/net/ipv4/tcp_syncookies
+	make_topology
+	in_ns "$server" sh -c "echo 1 >$sysctls"
+	table_of "$SMALL" >"$work/plain.yaml"
+	sed '1a\  services: [{name: web, ports: [80], new_sources: {per_second: 1, on_overload: challenge}}]' \
+		"$work/plain.yaml" >"$work/challenge.yaml"
+	throttle attach --dev to-attacker -c "$work/plain.yaml"
+	killed=0
+
+	for ((delay_us = 0; delay_us < 60000; delay_us += 2000)); do
+		start "$server" output "$THROTTLE" apply -c "$work/challenge.yaml"
+		sleep "$(printf '0.%06d' "$delay_us")" # one of thirty moments
+		kill -KILL "$started" 2>/dev/null || true # unless it is done already
+		join "$started" || killed=$((killed + 1))
+
+		throttle apply -c "$work/plain.yaml"
+		expect "killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
+	done
+	comment "killed $killed times of 30"
+	((killed > 0)) || fail "each was done before it was to be killed"
+}
+
 test_edits_at_the_same_time_all_take_effect() {
 	make_topology
 	throttle attach --dev to-attacker

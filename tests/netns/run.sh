@@ -73,6 +73,44 @@ test_reload_of_a_file_with_a_mistake_changes_nothing() {
 	expect "admitted" "$(admitted --count 100)" 20
 }
 
+# sysctls [VALUE]: those that a challenge needs, of the server; or set them.
+sysctls() {
+	# shellcheck disable=SC2016
+	in_ns "$server" sh -c 'cd /proc/sys/net/ipv4 && for name in tcp_syncookies tcp_timestamps; do
+		if [ "$1" ]; then echo "$1" >$name; else cat $name; fi; done' sh "${1:-}" | paste -sd ' '
+}
+
+test_reload_sets_and_restores_what_a_challenge_needs() {
+	make_topology
+	sysctls 1
+	configuration 20 to-attacker
+	cp "$work/run.yaml" "$work/plain.yaml"
+	run
+	expect "sysctls" "$(sysctls)" "1 1"
+
+	echo '  services: [{name: web, ports: [80], new_sources: {per_second: 5, on_overload: challenge}}]' \
+		>>"$work/run.yaml"
+	reload 'tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it'
+	expect "sysctls under challenge" "$(sysctls)" "2 2"
+	cp "$work/plain.yaml" "$work/run.yaml"
+	reload 'tcp_timestamps: 2 -> 1, as it was'
+	expect "sysctls after it" "$(sysctls)" "1 1"
+}
+
+test_reload_with_other_sizes_of_tables_changes_nothing() {
+	make_topology
+	configuration 20 to-attacker
+	run
+	before=$(throttle limit list)
+
+	configuration 30 to-attacker to-client
+	echo '  tables: {gate: 2M}' >>"$work/run.yaml"
+	reload 'xdp.tables.gate is 2097152, and the throttle that runs has 1048576.*nothing changed'
+
+	expect "limits" "$(throttle limit list)" "$before"
+	expect "interfaces" "$(interfaces)" to-attacker
+}
+
 test_interface_that_left_the_file_keeps_the_throttle_and_is_named() {
 	make_topology
 	configuration 20 to-attacker to-client
