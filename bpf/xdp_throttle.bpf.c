@@ -94,15 +94,16 @@ static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u
 	ask.kinds = traffic.kinds;
 	ask.opens = traffic.pass == THR_REASON_NEW_CONNECTION;
 	if (traffic.pass == THR_REASON_ESTABLISHED && challenge_is_on(live) &&
-	    parse_source(frame, end, &packet, ask.source))
-		traffic.pass = challenge_learn(ctx, live, &packet, &ask);
+	    parse_source(frame, end, &packet, ask.source) &&
+	    challenge_learn(ctx, challenge_place(&packet), &ask, slot))
+		traffic.pass = THR_REASON_CHALLENGE_COMPLETED;
 	if (!is_concerned(&traffic, live, settings->flags) ||
 	    !parse_source(frame, end, &packet, ask.source))
 		return traffic.pass;
 	ask.bytes = traffic.kinds & 1u << THR_BYTES ? bpf_xdp_get_buff_len(ctx) : 0;
 	reason = limit_packet(&ask, live, slot);
 	if (reason == THR_REASON_CHALLENGED && settings->action == THR_ACTION_ENFORCE)
-		reason = challenge_answer(ctx, live, &packet);
+		reason = challenge_answer(ctx, live, challenge_place(&packet), packet.is_v6);
 	return reason ? reason : traffic.pass;
 }
 
