@@ -28,6 +28,12 @@ static void put_16(uint8_t *at, uint32_t value)
 	at[1] = value;
 }
 
+static void put_32(uint8_t *at, uint32_t value)
+{
+	put_16(at, value >> 16);
+	put_16(at + 2, value);
+}
+
 static uint32_t said_or(uint32_t said, uint32_t truth)
 {
 	return said ? said & 0xffff : truth;
@@ -120,11 +126,15 @@ static void put_extension(const struct thr_layer *layer, uint8_t *at)
 
 static void put_tcp(const struct thr_layer *layer, uint8_t *at)
 {
-	put_16(at, 40000);
+	put_16(at, layer->from ? layer->from : 40000);
 	put_16(at + 2, layer->port ? layer->port : 80);
+	put_32(at + 4, layer->sequence);
+	put_32(at + 8, layer->acknowledges);
 	at[12] = said_or(layer->header, thr_layer_size(layer) / 4) << 4;
 	at[13] = layer->flags;
 	memset(at + 20, 1 /* no operation */, layer->bytes);
+	if (layer->text)
+		memcpy(at + 20, layer->text, layer->bytes);
 }
 
 /* `rest` is what there is from this layer on, padding left out. */
@@ -132,7 +142,8 @@ static void put_layer(const struct thr_layer *layer, uint32_t rest, uint8_t *at)
 {
 	switch (layer->kind) {
 	case THR_LAYER_ETHERNET:
-		memset(at, 2, 12);
+		memset(at, 2, 6);
+		memset(at + 6, 6, 6);
 		put_16(at + 12, said_or(layer->next, ethertype_of(layer + 1)));
 		break;
 	case THR_LAYER_TAG:

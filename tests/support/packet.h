@@ -51,6 +51,10 @@ struct thr_layer {
 	uint32_t length;    /* SAYS(length in bytes) of IPv4, IPv6, UDP */
 	uint32_t header;    /* SAYS(length field of this header): IHL, offset, extension */
 	const char *source; /* address; NULL: 192.0.2.1 or 2001:db8::1 */
+	uint32_t sequence;  /* TCP, and */
+	uint32_t acknowledges;
+	uint16_t from;	     /* source port; 0: 40000 */
+	const uint8_t *text; /* TCP: what is in `bytes` of options; NULL: no operation */
 };
 
 /* A value to write instead of the true one; 0 alone is "the true one". */

@@ -297,18 +297,28 @@ int thr_xdp_run(struct thr_xdp *xdp, const struct thr_frame *frame, uint32_t rep
 	return error ? error : (int)options.retval;
 }
 
-enum thr_reason thr_xdp_send(struct thr_xdp *xdp, const struct thr_layer *layers)
+static int run_once(struct thr_xdp *xdp, const struct thr_frame *frame, struct thr_frame *ret_after)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame->bytes,
+		    .data_size_in = frame->size, .data_out = ret_after->bytes,
+		    .data_size_out = sizeof(ret_after->bytes), .repeat = 1);
+
+	assert_int_equal(bpf_prog_test_run_opts(xdp->program, &options), 0);
+	ret_after->size = options.data_size_out;
+	return (int)options.retval;
+}
+
+enum thr_reason thr_xdp_exchange(struct thr_xdp *xdp, const struct thr_frame *frame,
+				 struct thr_frame *ret_after)
 {
 	enum thr_reason found = THR_REASON_NONE;
 	struct thr_tally before, after;
-	struct thr_frame frame;
 	uint64_t moved = 0;
 	int verdict;
 	bool withholds;
 
-	thr_frame_build(layers, &frame);
 	thr_xdp_tally(xdp, &before);
-	verdict = thr_xdp_run(xdp, &frame, 1);
+	verdict = run_once(xdp, frame, ret_after);
 	thr_xdp_tally(xdp, &after);
 	for (int reason = 0; reason < THR_REASON_COUNT; reason++) {
 		uint64_t more = after.of[reason].packets - before.of[reason].packets;
@@ -325,6 +335,14 @@ enum thr_reason thr_xdp_send(struct thr_xdp *xdp, const struct thr_layer *layers
 	else
 		assert_int_equal(verdict, XDP_PASS);
 	return found;
+}
+
+enum thr_reason thr_xdp_send(struct thr_xdp *xdp, const struct thr_layer *layers)
+{
+	struct thr_frame frame, after;
+
+	thr_frame_build(layers, &frame);
+	return thr_xdp_exchange(xdp, &frame, &after);
 }
 
 uint64_t thr_xdp_offer(struct thr_xdp *xdp, const struct thr_layer *layers, uint32_t count)

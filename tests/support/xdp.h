@@ -102,6 +102,10 @@ int thr_xdp_run(struct thr_xdp *xdp, const struct thr_frame *frame, uint32_t rep
  * verdict must be the one that goes with the reason. */
 enum thr_reason thr_xdp_send(struct thr_xdp *xdp, const struct thr_layer *layers);
 
+/* As above, of a finished frame; `ret_after` is the frame as the program left it. */
+enum thr_reason thr_xdp_exchange(struct thr_xdp *xdp, const struct thr_frame *frame,
+				 struct thr_frame *ret_after);
+
 /* Run the packet `count` times; how many were counted under a reason that passes. */
 uint64_t thr_xdp_offer(struct thr_xdp *xdp, const struct thr_layer *layers, uint32_t count);
 
