@@ -92,7 +92,7 @@ $B/tests/%.o: ALL_CFLAGS += $(TEST_CFLAGS)
 $(UNIT:%=%.o) $(BPF_TESTS:%=%.o) $(SUPPORT_OBJ) $(FUZZERS): | $B/.deps-test
 
 $B/tests/unit/%: $B/tests/unit/%.o $(USER_OBJ) $(SUPPORT_OBJ)
-	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
+	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -lm -o $@
 
 $B/tests/bpf/test_%: $B/tests/bpf/test_%.o $(USER_OBJ) $(SUPPORT_OBJ)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -lcmocka -o $@
