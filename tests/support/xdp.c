@@ -385,3 +385,49 @@ uint64_t thr_xdp_passed_since(const struct thr_xdp *xdp, const struct thr_tally 
 		passed += now.of[reason].packets - before->of[reason].packets;
 	return passed;
 }
+
+/* --- sources that stand out, and budgets --- */
+
+void thr_xdp_mark(struct thr_xdp *xdp, const char *map, const char *address, uint64_t ns)
+{
+	const struct thr_settings *settings = &xdp->live->slot[xdp->live->active];
+	const struct thr_expiry entry = {.until_ns = xdp->clock->now_ns + ns};
+	__u64 *latest = strcmp(map, "thr_verified") == 0 ? &xdp->live->verified_until_ns
+							 : &xdp->live->blocked_until_ns;
+	struct thr_source_id id = {.is_v6 = strchr(address, ':') != NULL};
+	struct in6_addr mapped_address;
+
+	thr_packet_address(address, &mapped_address);
+	memcpy(id.source, &mapped_address, sizeof(id.source));
+	for (int i = 0; i < 2 && id.is_v6; i++)
+		id.source[i] &= settings->v6_source_mask[i];
+	if (*latest < entry.until_ns)
+		*latest = entry.until_ns;
+	assert_int_equal(bpf_map_update_elem(bpf_object__find_map_fd_by_name(xdp->object, map), &id,
+					     &entry, BPF_ANY),
+			 0);
+}
+
+void thr_xdp_set_budget(struct thr_xdp *xdp, const struct thr_test_budget *budget)
+{
+	uint32_t index = budget->slot * (THR_SERVICES_MAX + 1) + budget->service;
+	uint64_t interval = thr_bucket_interval(budget->rate, 1);
+
+	xdp->services[index].on_overload = budget->on_overload;
+	xdp->services[index].new_sources = (struct thr_limit){
+		.interval = interval,
+		.window = thr_bucket_ticks(interval, budget->burst),
+	};
+	xdp->live->slot[budget->slot].flags |= THR_HAS_BUDGETS;
+}
+
+uint32_t thr_xdp_own_buckets(const struct thr_xdp *xdp)
+{
+	struct thr_bucket_key key;
+	const void *last = NULL;
+	uint32_t count = 0;
+
+	for (; bpf_map_get_next_key(xdp->buckets, last, &key) == 0; last = &key)
+		count++;
+	return count;
+}

@@ -129,6 +129,26 @@ uint64_t thr_xdp_passed_since(const struct thr_xdp *xdp, const struct thr_tally 
 #define assert_reason(is, expected)                                                                \
 	assert_string_equal(thr_reason_name(is), thr_reason_name(THR_REASON_##expected))
 
+/* --- sources that stand out, and budgets --- */
+
+/* Let the source of `address` be in the set `map`, "thr_verified" or "thr_blocked",
+ * for `ns` from now on. The masks of the active slot must be set. */
+void thr_xdp_mark(struct thr_xdp *xdp, const char *map, const char *address, uint64_t ns);
+
+struct thr_test_budget {
+	uint32_t slot;
+	uint32_t service;
+	uint64_t rate, burst; /* connections of new sources, a second and at once */
+	enum thr_overload on_overload;
+};
+
+/* Give a service a budget for new sources: BUDGET(xdp, .rate = 10, .burst = 20). */
+void thr_xdp_set_budget(struct thr_xdp *xdp, const struct thr_test_budget *budget);
+#define BUDGET(xdp, ...) thr_xdp_set_budget(xdp, &(struct thr_test_budget){__VA_ARGS__})
+
+/* Sources that have a bucket of their own. */
+uint32_t thr_xdp_own_buckets(const struct thr_xdp *xdp);
+
 #define NS_PER_S 1000000000ULL
 #define NS_PER_MS 1000000ULL
 #define THR_TEST_JIFFY_NS (4 * NS_PER_MS)
