@@ -62,7 +62,7 @@ struct gate_taking {
 	__u64 now;
 	__u64 window;
 	__u64 spent; /* ticks to take */
-	__u64 wait;  /* after GATE_OVER: ticks until it would conform */
+	__u64 wait;  /* after a refusal of the cell: ticks until it would conform */
 };
 
 #define GATE_HASH_WEAK 31 /* lower bits of the sum, which do not choose the cell */
@@ -85,14 +85,16 @@ static inline __attribute__((always_inline)) __u64 gate_hash(const __u64 seed[TH
 /* Take from a cell that holds other sources' debt. No debt is forgiven here: it
  * may be of a limit with a longer window. */
 static inline __attribute__((always_inline)) enum gate_verdict gate_take_shared(
-	struct thr_cell *cell, __u64 seen, const struct gate_taking *taking)
+	struct thr_cell *cell, __u64 seen, struct gate_taking *taking)
 {
 	for (int i = 0; i < THR_BUCKET_TRIES; i++) {
 		__u64 base = seen > taking->now ? seen : taking->now;
 		__u64 found;
 
-		if (base + taking->spent > taking->now + taking->window)
+		if (base + taking->spent > taking->now + taking->window) {
+			taking->wait = base + taking->spent - (taking->now + taking->window);
 			return GATE_SHARED;
+		}
 		found = __sync_val_compare_and_swap(&cell->tat, seen, base + taking->spent);
 		if (found == seen) {
 			*(volatile __u64 *)&cell->owner = 0;

@@ -191,7 +191,7 @@ static __always_inline enum gate_verdict limit_ask_gate(struct thr_cell *cell, _
 
 	limit_prepare(&cell->tat, charge, live);
 	verdict = gate_take(cell, hash, &charge->taking);
-	if (verdict == GATE_OVER && limit_sharpen(charge, live))
+	if (verdict != GATE_PASSED && limit_sharpen(charge, live))
 		verdict = gate_take(cell, hash, &charge->taking);
 	return verdict;
 }
