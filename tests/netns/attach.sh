@@ -86,12 +86,12 @@ test_attach_mode_generic_limits_on_veth() {
 test_attach_in_another_mode_than_attached_is_refused() {
 	make_topology
 	throttle attach --dev to-client
-	before=$(status)
+	program=$(program_id)
 
 	line=$(refused 1 throttle attach --dev to-client --mode generic)
 
 	expect_match "message" "$line" 'attached in native mode already: .*detach --dev to-client'
-	expect "status" "$(status)" "$before"
+	expect_match "status" "$(status)" "\"mode\":\"native\",\"program_id\":$program,"
 }
 
 # --- by ip link ----------------------------------------------------------------
