@@ -111,6 +111,8 @@ static void the_example_of_http_is_read_as_written(void **state)
 	assert_int_equal(config->server.max_body_bytes, 100000000);
 	assert_int_equal(config->trusted_proxy_count, 2);
 	assert_prefix(&config->trusted_proxies[0], "10.0.0.0/8");
+	assert_rate(&config->block.refusals, 600, 60, 600);
+	assert_int_equal(config->block.for_ms, THR_BLOCK_MS);
 }
 
 static void the_example_of_services_is_read_as_written(void **state)

@@ -34,6 +34,37 @@ static const struct CMUnitTest tests[] = {
 		"1:49: rate_limit: burst of 1 is less than a bucket can measure at this rate: "
 		"write one second's worth or more"),
 
+	REFUSES("a_block_without_the_packet_layer",
+		"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 600}}\n" ROUTE(
+			"path: /, target: http://a"),
+		"1:38: rate_limit.block needs the packet layer: write xdp.interfaces, or leave "
+		"block out"),
+	REFUSES("a_block_with_an_xdp_section_that_has_no_interfaces",
+		"xdp: {}\n"
+		"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 600}}\n",
+		"2:38: rate_limit.block needs the packet layer: write xdp.interfaces, or leave "
+		"block out"),
+	REFUSES("a_block_without_a_rate_of_refusals",
+		"rate_limit: {requests_per_second: 5, block: {for: 10m}}\n",
+		"1:38: block: no refusals_per_minute: write one"),
+	REFUSES("a_block_by_0_refusals",
+		"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 0}}\n",
+		"1:67: block: refusals_per_minute is 0: write a rate of at least 1, or leave the "
+		"limit out"),
+	REFUSES("a_block_for_less_than_a_second",
+		"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 1, for: "
+		"999ms}}\n",
+		"1:75: block: for is '999ms': write a duration from 1s to 24h"),
+	REFUSES("a_block_for_more_than_a_day",
+		"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 1, for: 25h}}\n",
+		"1:75: block: for is '25h': write a duration from 1s to 24h"),
+	REFUSES("a_block_alone", "rate_limit: {block: {refusals_per_minute: 1}}\n",
+		"1:1: rate_limit: no rate: write requests_per_second or requests_per_minute"),
+	REFUSES("a_block_in_a_route",
+		ROUTE("path: /, target: http://a, rate_limit: {requests_per_second: 5, block: {}}"),
+		"2:70: rate_limit: unknown key 'block': write one of: requests_per_second, "
+		"requests_per_minute, burst, on_error"),
+
 	REFUSES("no_routes", "routes: []\n",
 		"1:9: routes is an empty list: write at least one route"),
 	REFUSES("a_route_without_a_path", ROUTE("target: http://a"),

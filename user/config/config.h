@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/duration.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/prefix.h"
@@ -112,6 +113,16 @@ struct thr_client_limit {
 	enum thr_on_error on_error;
 };
 
+/* When the packet layer is to refuse a client that goes on over its limits. */
+struct thr_block_config {
+	struct thr_rate refusals; /* count 0: never */
+	uint64_t for_ms;
+};
+
+#define THR_BLOCK_MS 600000 /* where nothing is said of it */
+#define THR_BLOCK_LEAST_MS 1000
+#define THR_BLOCK_MOST_MS THR_DURATION_MAX_MS
+
 struct thr_route_config {
 	char *path;		    /* without a trailing slash, but for "/" itself */
 	struct thr_target *targets; /* at least one */
@@ -196,6 +207,7 @@ struct thr_config {
 	struct thr_server_config server;
 	struct thr_upstream_config upstream;
 	struct thr_client_limit rate_limit; /* count 0: none */
+	struct thr_block_config block;	    /* by all limits; only with xdp.interfaces */
 	struct thr_route_config *routes;
 	size_t route_count;
 	struct thr_prefix *trusted_proxies;

@@ -45,14 +45,33 @@ static const struct thr_word on_errors[] = {
 	{"deny", THR_ON_ERROR_DENY},
 	{NULL, 0},
 };
-static const struct thr_field client_limit_fields[] = {
+static const struct thr_field route_limit_fields[] = {
 	{PER_S("requests"), INTO(thr_client_limit, rate)},
 	{PER_MIN("requests"), INTO(thr_client_limit, rate)},
 	{"burst", THR_TYPE_COUNT, INTO(thr_client_limit, rate.burst)},
 	{"on_error", THR_TYPE_WORD, .words = on_errors, SIZED(thr_client_limit, on_error)},
 };
-static const struct thr_section client_limit_section = {"rate_limit", FIELDS(client_limit_fields),
-							.finish = thr_finish_client_limit};
+static const struct thr_section route_limit_section = {"rate_limit", FIELDS(route_limit_fields),
+						       .finish = thr_finish_client_limit};
+
+/* The file's own fills two members of struct thr_config. */
+static const struct thr_field block_fields[] = {
+	{"refusals_per_minute", THR_TYPE_RATE, .per_s = 60, .required = true, .max = 1000000000,
+	 INTO(thr_config, block.refusals)},
+	{"for", THR_TYPE_DURATION, .min = THR_BLOCK_LEAST_MS, .max = THR_BLOCK_MOST_MS,
+	 INTO(thr_config, block.for_ms)},
+};
+static const struct thr_section block_section = {"block", FIELDS(block_fields),
+						 .finish = thr_finish_block};
+static const struct thr_field limit_fields[] = {
+	{PER_S("requests"), INTO(thr_config, rate_limit.rate)},
+	{PER_MIN("requests"), INTO(thr_config, rate_limit.rate)},
+	{"burst", THR_TYPE_COUNT, INTO(thr_config, rate_limit.rate.burst)},
+	{"on_error", THR_TYPE_WORD, .words = on_errors, SIZED(thr_config, rate_limit.on_error)},
+	{"block", THR_TYPE_MAP, .section = &block_section},
+};
+static const struct thr_section limit_section = {"rate_limit", FIELDS(limit_fields),
+						 .finish = thr_finish_limit};
 
 static const struct thr_word balances[] = {
 	{"round_robin", THR_ROUND_ROBIN},
@@ -93,7 +112,7 @@ static const struct thr_field route_fields[] = {
 	{"targets", THR_TYPE_LIST, .list = &target_list, .rival = "target",
 	 INTO(thr_route_config, targets)},
 	{"balance", THR_TYPE_WORD, .words = balances, SIZED(thr_route_config, balance)},
-	{"rate_limit", THR_TYPE_MAP, .section = &client_limit_section,
+	{"rate_limit", THR_TYPE_MAP, .section = &route_limit_section,
 	 INTO(thr_route_config, rate_limit)},
 	{"health", THR_TYPE_MAP, .section = &health_section, INTO(thr_route_config, health)},
 };
@@ -352,8 +371,7 @@ static const struct thr_section log_section = {"log", FIELDS(log_fields)};
 static const struct thr_field file_fields[] = {
 	{"server", THR_TYPE_MAP, .section = &server_section, INTO(thr_config, server)},
 	{"upstream", THR_TYPE_MAP, .section = &upstream_section, INTO(thr_config, upstream)},
-	{"rate_limit", THR_TYPE_MAP, .section = &client_limit_section,
-	 INTO(thr_config, rate_limit)},
+	{"rate_limit", THR_TYPE_MAP, .section = &limit_section},
 	{"routes", THR_TYPE_LIST, .list = &route_list, INTO(thr_config, routes)},
 	{"trusted_proxies", THR_TYPE_LIST, .list = &proxy_list, INTO(thr_config, trusted_proxies)},
 	{"xdp", THR_TYPE_MAP, .section = &xdp_section, INTO(thr_config, xdp)},

@@ -74,6 +74,20 @@ static int check_ports(const struct thr_reader *reader, const struct thr_node *f
 			  config->server.port);
 }
 
+/* Clients are blocked where their packets come in. */
+static int check_block(const struct thr_reader *reader, const struct thr_node *file,
+		       const struct thr_config *config)
+{
+	const struct thr_node *limit = thr_node_find(file, "rate_limit");
+	const struct thr_node *node = limit ? thr_node_find(limit, "block") : NULL;
+
+	if (!config->block.refusals.count || config->xdp.interface_count)
+		return 0;
+	return thr_refuse_key(reader, node ? node : file,
+			      "rate_limit.block needs the packet layer: write xdp.interfaces, or "
+			      "leave block out");
+}
+
 /* `around` is what has, or does not have, the limit. */
 static void default_on_error(const struct thr_node *around, enum thr_on_error on_error,
 			     struct thr_client_limit *limit)
@@ -113,5 +127,6 @@ int thr_finish_file(const struct thr_reader *reader, const struct thr_node *file
 	if (r < 0)
 		return r;
 	default_on_errors(file, config);
-	return check_ports(reader, file, config);
+	r = check_block(reader, file, config);
+	return r ? r : check_ports(reader, file, config);
 }

@@ -50,6 +50,22 @@ int thr_finish_client_limit(const struct thr_reader *reader, const struct thr_no
 	return thr_finish_rate_limit(reader, map, &((struct thr_client_limit *)into)->rate);
 }
 
+int thr_finish_limit(const struct thr_reader *reader, const struct thr_node *map, void *into)
+{
+	return thr_finish_client_limit(reader, map, &((struct thr_config *)into)->rate_limit);
+}
+
+/* A bucket of a minute's worth: more than that in a minute empties it. */
+int thr_finish_block(const struct thr_reader *reader, const struct thr_node *map, void *into)
+{
+	struct thr_block_config *block = &((struct thr_config *)into)->block;
+
+	block->refusals.burst = block->refusals.count;
+	if (!block->for_ms)
+		block->for_ms = THR_BLOCK_MS;
+	return thr_finish_rate(reader, map, "refusals_per_minute", 1, &block->refusals);
+}
+
 /* What routes and health checks ask of a path alike. */
 static const char *request_path_fault(const char *text)
 {
