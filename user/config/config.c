@@ -98,6 +98,16 @@ void thr_config_free(struct thr_config *config)
 	free(config);
 }
 
+bool thr_config_has_budgets(const struct thr_config *config)
+{
+	const struct thr_tables *tables = &config->xdp.tables;
+	bool has = false;
+
+	for (size_t i = 0; config->xdp.interface_count && i < tables->service_count; i++)
+		has |= tables->services[i].new_sources.count > 0;
+	return has;
+}
+
 /* A file that says nothing is one without keys: the environment may still say
  * something. */
 static int ensure_root(const struct thr_reader *reader, struct thr_tree *tree)

@@ -240,6 +240,10 @@ int thr_config_parse(const char *name, const char *text, size_t size, char *cons
 
 void thr_config_free(struct thr_config *config);
 
+/* Whether `run` attaches the packet layer, and some service there has a budget for new
+ * sources, which those that are verified do not need. */
+bool thr_config_has_budgets(const struct thr_config *config);
+
 /* Release what `tables` owns and zero it. */
 void thr_tables_clear(struct thr_tables *tables);
 

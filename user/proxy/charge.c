@@ -53,6 +53,12 @@ static void on_answer(struct thr_ask *ask)
 	thr_loop_defer(session->proxy->parts.loop, &session->again);
 }
 
+static void take_answer(const struct thr_ask *ask, struct admitted *admitted)
+{
+	admitted->standing = ask->standing;
+	admitted->alone = !ask->degraded && !ask->grouped;
+}
+
 static int charge_shared(struct session *session, const struct limit *limit,
 			 struct admitted *admitted)
 {
@@ -71,7 +77,7 @@ static int charge_shared(struct session *session, const struct limit *limit,
 	};
 	thr_identity_key(&limit->scope, &admitted->client, &asking->ask.key);
 	if (thr_store_ask(proxy->parts.store, &asking->ask)) {
-		admitted->standing = asking->ask.standing;
+		take_answer(&asking->ask, admitted);
 		give(proxy, asking);
 		return 0;
 	}
@@ -97,7 +103,7 @@ int charge(struct session *session, const struct limit *limit, const struct aski
 		return 0;
 	admitted->policy = limit->policy;
 	if (answer) {
-		admitted->standing = answer->ask.standing;
+		take_answer(&answer->ask, admitted);
 		return 0;
 	}
 	if (thr_store_is_shared(store)) {
@@ -108,6 +114,6 @@ int charge(struct session *session, const struct limit *limit, const struct aski
 	}
 	thr_identity_key(&limit->scope, &admitted->client, &ask.key);
 	thr_store_ask(store, &ask);
-	admitted->standing = ask.standing;
+	take_answer(&ask, admitted);
 	return 0;
 }

@@ -19,6 +19,17 @@ static void set_limit(struct thr_proxy *proxy, struct limit *limit,
 	limit->policy = policy;
 }
 
+/* The scope is no route's path, which begins with '/', nor that of the default. */
+static void set_block(struct thr_proxy *proxy, struct block *block, const struct thr_config *config)
+{
+	block->blocks = config->block.refusals.count && config->xdp.interface_count;
+	if (!block->blocks)
+		return;
+	block->limit = thr_store_limit_of(&config->block.refusals);
+	block->scope = thr_identity_scope(thr_store_hash_key(proxy->parts.store), "block");
+	block->for_ns = config->block.for_ms * THR_NS_PER_MS;
+}
+
 static int set_targets(struct generation *generation)
 {
 	const struct thr_config *config = generation->config;
@@ -106,6 +117,8 @@ int generation_new(struct thr_proxy *proxy, struct thr_config *config, struct th
 		.field_count = config->server.max_headers,
 	};
 	set_limit(proxy, &generation->fallback, &config->rate_limit, "", "default");
+	set_block(proxy, &generation->block, config);
+	generation->verifies = thr_config_has_budgets(config);
 	r = set_targets(generation);
 	if (r == 0)
 		r = set_routes(generation);

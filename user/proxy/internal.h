@@ -128,6 +128,14 @@ struct limit {
 	const char *policy; /* what clients are told */
 };
 
+/* Refusals for which a client is blocked. */
+struct block {
+	bool blocks;
+	struct thr_store_limit limit;
+	struct thr_hash_key scope;
+	uint64_t for_ns;
+};
+
 struct route {
 	const struct thr_route_config *config;
 	struct limit own;
@@ -149,6 +157,8 @@ struct generation {
 	uint64_t *weights;
 	size_t target_count;
 	struct limit fallback;
+	struct block block;
+	bool verifies;		       /* the packet layer asks which sources are verified */
 	struct thr_http_limits limits; /* of requests */
 	struct checks *checks;
 };
@@ -241,6 +251,8 @@ struct admitted {
 	struct thr_slice id;
 	bool trusted; /* the peer is a trusted proxy */
 	bool limited;
+	bool alone; /* what the client itself took decided, not its group or the want of a store */
+	bool blocked;
 	struct thr_standing standing;
 	const char *policy;
 };
@@ -340,6 +352,24 @@ int charge(struct session *session, const struct limit *limit, const struct aski
 /* The answer was used, or nobody waits for it any more. NULL-safe. */
 void charge_end(struct thr_proxy *proxy, struct asking *asking);
 
+/* --- what the packet layer is told of clients: notes.c ----------------------------- */
+
+#define NOTE_PLACES 4096
+
+/* A client that was told of, in a table by a hash of its source: another one whose hash
+ * leads there takes the place, and then both are told of more often than need be. */
+struct noted {
+	uint64_t source; /* the rest of the hash */
+	uint64_t due_ns; /* when it may be told of again */
+};
+
+/* A target has answered the exchange with `status`. To be called when session->note_ns is
+ * over, which this sets anew. */
+void note_answered(struct exchange *exchange, unsigned int status, uint64_t now_ns);
+
+/* A request is about to be answered 429. Returns whether its client is blocked from now on. */
+bool note_refused(struct session *session, const struct admitted *admitted);
+
 /* --- a client's connection: session.c --------------------------------------------- */
 
 enum session_state {
@@ -376,8 +406,10 @@ struct session {
 	struct thr_address peer;
 	uint64_t sent;	  /* bytes the kernel took */
 	uint64_t discard; /* bytes of a refused request's body that are still to come */
+	uint64_t note_ns; /* from when on a good answer says something new of the client */
 	uint8_t state, wait;
 	bool readable, writable, peer_closed;
+	bool direct;	/* the peer is the socket's, not one that a header named */
 	bool in_is_new; /* `in` has not been looked at since it grew */
 	bool eof;
 	bool close_after; /* when `out` is written */
@@ -437,6 +469,7 @@ struct thr_proxy {
 	uint64_t wall_checked_ns;
 	uint64_t date_s;
 	char date[THR_HTTP_DATE_TEXT];
+	struct noted noted[NOTE_PLACES];
 	struct thr_http_request request;   /* being parsed */
 	struct thr_http_response response; /* being parsed */
 	char in[SCRATCH];		   /* what was read last */

@@ -27,15 +27,33 @@ struct thr_proxy_counts {
 	uint64_t turn_ms; /* when the loop last turned, monotonic: at least once a second */
 } __attribute__((aligned(128)));
 
+/* What the packet layer is to make of a client, whose address is that of the socket's peer. */
+enum thr_note_kind {
+	THR_NOTE_VERIFIED, /* it had a good answer: no spoofed address */
+	THR_NOTE_BLOCKED,  /* it goes on and on over its limits */
+	THR_NOTES
+};
+
+struct thr_note {
+	struct thr_address address;
+	uint32_t kind;	   /* enum thr_note_kind */
+	uint64_t until_ns; /* monotonic */
+};
+
 struct thr_proxy_parts {
 	struct thr_loop *loop;
 	struct thr_store *store;
+	struct thr_memory *buckets; /* of this machine: for refusals */
 	struct thr_resolver *resolver;
 	struct thr_proxy_counts *counts;
 	void *route_counts;  /* of all workers: shared memory, zeroed when it was made, of
 			      * thr_proxy_route_counts_size() */
 	unsigned int worker; /* from 0 */
 	unsigned int workers;
+
+	/* Take a note on to the packet layer, or lose it. */
+	void (*note)(void *context, const struct thr_note *note);
+	void *context;
 };
 
 /* Bytes of shared memory for what is counted by route. */

@@ -52,6 +52,7 @@ static void begin_answer(struct exchange *exchange, const struct thr_http_respon
 {
 	struct session *session = exchange->session;
 	struct thr_targets *targets = exchange->generation->targets;
+	uint64_t now_ns = thr_loop_now_ns(session->proxy->parts.loop);
 	struct thr_slice head;
 
 	if (write_head(exchange, response, &head) < 0) {
@@ -66,8 +67,9 @@ static void begin_answer(struct exchange *exchange, const struct thr_http_respon
 	exchange->head_sent = true;
 	exchange->status = response->status;
 	exchange->upstream_keep_alive = response->keep_alive;
-	exchange->upstream_ns =
-		thr_loop_now_ns(session->proxy->parts.loop) - exchange->upstream_begin_ns;
+	exchange->upstream_ns = now_ns - exchange->upstream_begin_ns;
+	if (now_ns >= session->note_ns)
+		note_answered(exchange, response->status, now_ns);
 	if (response->status == 101) {
 		exchange->tunnel = true;
 		upstream_wait(exchange->upstream, 0);

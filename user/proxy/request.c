@@ -136,7 +136,8 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 		.detail = detail,
 		.request_id = admitted->id,
 		.date = proxy_date(proxy),
-		.keep_alive = stays && request->keep_alive && !proxy->draining,
+		.keep_alive =
+			stays && request->keep_alive && !proxy->draining && !admitted->blocked,
 		.head_only = request->method_id == THR_METHOD_HEAD,
 		.client_minor = request->minor,
 	};
@@ -224,11 +225,13 @@ static size_t decide(struct session *session, const struct thr_http_request *req
 		return 0;
 	if (charged < 0)
 		return answer_here(session, &admitted, 503, "Out of memory.", rest.length);
-	if (admitted.limited && !admitted.standing.allowed)
+	if (admitted.limited && !admitted.standing.allowed) {
+		admitted.blocked = note_refused(session, &admitted);
 		return answer_here(session, &admitted, 429,
 				   "More requests than the limit allows: wait as long as "
 				   "Retry-After says.",
 				   rest.length);
+	}
 	if (!route)
 		return answer_here(session, &admitted, 404, "No route leads to this path.",
 				   rest.length);

@@ -510,6 +510,7 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 	session->again.run = on_again;
 	session->deferred.run = release;
 	session->peer = *peer;
+	session->direct = !server->proxy_protocol;
 	session->state = server->proxy_protocol ? SESSION_PREFACE : SESSION_HEAD;
 	session->wait = WAIT_HEAD;
 	if (thr_loop_watch(proxy->parts.loop, &session->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) {

@@ -96,8 +96,9 @@ bool thr_store_ask(struct thr_store *store, struct thr_ask *ask)
 {
 	if (store->remote)
 		return thr_shared_ask(thr_remote_shared(store->remote), ask);
-	thr_memory_take(store->parts.buckets, &ask->key, &ask->limit, ask->cost,
-			thr_loop_now_ns(store->parts.loop), &ask->standing);
+	ask->grouped = thr_memory_take(store->parts.buckets, &ask->key, &ask->limit, ask->cost,
+				       thr_loop_now_ns(store->parts.loop),
+				       &ask->standing) != THR_PLACE_OWN;
 	ask->degraded = false;
 	if (ask->cost && ask->standing.allowed)
 		store->parts.counts->allowed++;

@@ -100,6 +100,7 @@ struct thr_ask {
 	/* The answer. */
 	struct thr_standing standing;
 	bool degraded;
+	bool grouped; /* not by a bucket of the key alone: the table of this machine is full */
 
 	/* Called once, when it was not answered at once. */
 	void (*done)(struct thr_ask *ask);
