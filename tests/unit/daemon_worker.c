@@ -26,6 +26,7 @@ struct fixture {
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
 	struct thr_board *board;
+	struct thr_notes *notes;
 	struct thr_store_counts store_counts;
 	struct thr_api_counts api_counts;
 	struct thr_proxy_counts *counts;
@@ -65,6 +66,7 @@ static void start_worker(struct fixture *fixture)
 			.buckets = fixture->buckets,
 			.quotas = fixture->quotas,
 			.board = fixture->board,
+			.notes = fixture->notes,
 			.store_counts = &fixture->store_counts,
 			.api_counts = &fixture->api_counts,
 			.counts = fixture->counts,
@@ -95,6 +97,7 @@ static int setup(void **state)
 	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
 	assert_int_equal(thr_quotas_new(100, true, &fixture->quotas), 0);
 	assert_int_equal(thr_board_new(&fixture->board), 0);
+	assert_int_equal(thr_notes_new(1, &fixture->notes), 0);
 	assert_int_equal(thr_listeners_open(&server, false, &fixture->listener, 1, NULL), 0);
 	start_worker(fixture);
 	*state = fixture;
@@ -114,6 +117,7 @@ static int teardown(void **state)
 	thr_memory_free(fixture->buckets);
 	thr_quotas_free(fixture->quotas);
 	thr_board_free(fixture->board);
+	thr_notes_free(fixture->notes);
 	thr_generation_free(fixture->generation);
 	munmap(fixture->counts, sizeof(*fixture->counts));
 	free(fixture->route_counts);

@@ -23,6 +23,10 @@ struct thr_facts {
 	/* Of the packet layer, summed over its throttles; 0 interfaces: there is none. */
 	uint64_t interfaces;
 	struct thr_stats packets;
+	/* Notes on clients that are in force, or are not: */
+	uint64_t verified, blocked;
+	uint64_t notes_dropped; /* by the master */
+	uint64_t notes_lost;	/* by workers */
 };
 
 struct thr_board;

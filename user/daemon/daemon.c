@@ -127,6 +127,8 @@ static int share_memory(struct thr_master *master)
 	r = thr_quotas_new(config->api.max_configs, true, &master->quotas);
 	if (!r)
 		r = thr_board_new(&master->board);
+	if (!r)
+		r = thr_heed_new(master);
 	if (r)
 		return thr_fail(master->error, -r, "memory that workers share: %s", strerror(-r));
 	master->counts = map_counts(master, sizeof(*master->counts));
@@ -216,6 +218,7 @@ static void release(struct thr_master *master)
 	unmap_counts(master, master->api_counts, sizeof(*master->api_counts));
 	if (master->route_counts)
 		munmap(master->route_counts, thr_proxy_route_counts_size(master->worker_count));
+	thr_heed_free(master);
 	thr_board_free(master->board);
 	thr_quotas_free(master->quotas);
 	thr_memory_free(master->buckets);

@@ -13,7 +13,8 @@
  * daemon.c composes it, master.c has its phases, slot.c keeps the workers running, fronts.c
  * has what clients connect to, lend.c has others accept for a worker that is down, reload.c
  * changes the configuration under them, changes.c what is set for keys, board.h tells them
- * what they show in metrics, descriptors.c sees to how many files they may open.
+ * what they show in metrics, heed.c takes what they say of clients to the packet layer,
+ * descriptors.c sees to how many files they may open.
  *
  * One thread beside those of the log. It waits for nobody: every descriptor is watched by
  * its loop, and a worker that does not answer in time is replaced. What is to be done is
@@ -38,6 +39,7 @@
 #include "api/api.h"
 #include "daemon/board.h"
 #include "daemon/listener.h"
+#include "daemon/notes.h"
 #include "daemon/socket_file.h"
 #include "daemon/state.h"
 #include "proxy/proxy.h"
@@ -82,7 +84,10 @@ struct thr_master {
 	struct thr_timer deadline; /* of draining */
 	struct thr_timer look;	   /* at the workers, once a second */
 	struct thr_timer again;	   /* a reload that waits for the lock */
-	unsigned int tries;	   /* of that reload */
+	struct thr_timer heed;	   /* what workers say of clients, and: */
+	struct thr_notes *notes;
+	struct thr_heard *heard;
+	unsigned int tries; /* of that reload */
 	struct thr_generation *generation;
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
@@ -209,6 +214,16 @@ int thr_changes_hear(struct thr_slot *slot, const struct thr_message_change *mes
 
 /* The worker is gone, and its answers are not wanted. */
 void thr_changes_forget(struct thr_slot *slot);
+
+/* --- heed.c --- */
+
+/* Make what master->worker_count workers write to. Returns 0 or a negative errno. */
+int thr_heed_new(struct thr_master *master);
+void thr_heed_free(struct thr_master *master); /* also what was not made */
+
+/* Look at what they write from now on, a few times a second, for as long as the configuration
+ * in force asks for it. */
+void thr_heed_watch(struct thr_master *master);
 
 /* --- reload.c --- */
 

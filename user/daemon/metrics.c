@@ -70,6 +70,20 @@ static void write_packets(const struct thr_facts *facts, struct thr_metrics *met
 	}
 }
 
+static void write_notes(const struct thr_facts *facts, struct thr_metrics *metrics)
+{
+	thr_metrics_family(metrics, THR_COUNTER, "verified",
+			   "Clients of the proxy that were made verified sources, once a minute.");
+	thr_metrics_count(metrics, NULL, 0, facts->verified);
+	thr_metrics_family(metrics, THR_COUNTER, "blocked",
+			   "Clients of the proxy that were blocked, by rate_limit.block.");
+	thr_metrics_count(metrics, NULL, 0, facts->blocked);
+	thr_metrics_family(
+		metrics, THR_COUNTER, "notes_dropped",
+		"Clients to be verified or blocked that did not reach the packet layer.");
+	thr_metrics_count(metrics, NULL, 0, facts->notes_dropped + facts->notes_lost);
+}
+
 void thr_metrics_write_facts(const struct thr_board *board, unsigned int workers,
 			     struct thr_metrics *metrics)
 {
@@ -78,8 +92,10 @@ void thr_metrics_write_facts(const struct thr_board *board, unsigned int workers
 	if (!thr_board_read(board, &facts))
 		return;
 	write_process(&facts, workers, metrics);
-	if (facts.interfaces)
+	if (facts.interfaces) {
 		write_packets(&facts, metrics);
+		write_notes(&facts, metrics);
+	}
 }
 
 void thr_metrics_write_quotas(const struct thr_quotas *quotas, struct thr_metrics *metrics)

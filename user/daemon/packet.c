@@ -7,9 +7,11 @@
 
 #include "control/attach.h"
 #include "control/lock.h"
+#include "control/peers.h"
 #include "control/tables.h"
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "proxy/proxy.h"
 
 static void log_notices(const struct thr_notices *notices)
 {
@@ -141,6 +143,46 @@ void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces
 		}
 	thr_instances_clear(&instances);
 	*ret_interfaces = interfaces;
+}
+
+/* Those of one kind. `peers` has room for all. */
+static int note_kind(struct thr_instance *instance, const struct thr_note *notes, size_t count,
+		     enum thr_note_kind kind, struct thr_peer *peers, struct thr_error *error)
+{
+	enum thr_peer_set set = kind == THR_NOTE_VERIFIED ? THR_PEERS_VERIFIED : THR_PEERS_BLOCKED;
+	size_t found = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (notes[i].kind == kind)
+			peers[found++] = (struct thr_peer){
+				thr_peer_source(instance, &notes[i].address), notes[i].until_ns};
+	return thr_peers_add(instance, set, peers, found, error);
+}
+
+int thr_packet_note(const struct thr_xdp_config *xdp, const struct thr_note *notes, size_t count,
+		    struct thr_error *error)
+{
+	AUTO_FREE struct thr_peer *peers = calloc(count + 1, sizeof(*peers));
+	struct thr_instances instances = {};
+	AUTO_CLOSE int lock = thr_lock_try(error);
+	int r = lock < 0 ? lock : thr_instances_find(&instances, error);
+	bool any = false;
+
+	if (!peers)
+		r = thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
+	for (size_t i = 0; i < instances.count && !r; i++) {
+		if (!count_named(&instances.items[i], xdp))
+			continue;
+		any = true;
+		r = note_kind(&instances.items[i], notes, count, THR_NOTE_VERIFIED, peers, error);
+		if (!r)
+			r = note_kind(&instances.items[i], notes, count, THR_NOTE_BLOCKED, peers,
+				      error);
+	}
+	thr_instances_clear(&instances);
+	if (!r && !any)
+		return thr_fail(error, ENOENT, "no interface has the throttle any more");
+	return r;
 }
 
 void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached)

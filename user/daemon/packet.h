@@ -30,6 +30,16 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_
 void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces,
 		      struct thr_stats *ret_stats);
 
+/*
+ * Enter notes into the sets of verified and of blocked sources of the throttles that the
+ * interfaces have. Returns 0 when some throttle has them all, or a negative errno with
+ * `error` set: -EWOULDBLOCK while another command changes something, for which this does
+ * not wait; -ENOENT where no interface has a throttle.
+ */
+struct thr_note;
+int thr_packet_note(const struct thr_xdp_config *xdp, const struct thr_note *notes, size_t count,
+		    struct thr_error *error);
+
 /* Detach the interfaces that are marked. The tables of a throttle that was there before
  * stay as they were set. */
 void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached);

@@ -12,6 +12,8 @@
  *   - the memory that workers share: it can grant and refuse requests, and set targets
  *     aside. There is nothing in it by which the master or another worker finds an
  *     address or a size
+ *   - where the file has the packet layer, and asks for it: any source can be verified, and
+ *     blocked, for as long as the file says; the master looks at 4,096 such notes a second
  *   - its channel to the master, who takes three kinds of short message there, and by one
  *     of them sets and deletes quotas: what the API lets its clients do
  *   - the digest of the API's token, not the token

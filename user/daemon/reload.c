@@ -280,6 +280,7 @@ void thr_reload_end(struct thr_master *master)
 	unsigned int behind = count_behind(master);
 
 	thr_fronts_retire(master);
+	thr_heed_watch(master);
 	describe_fronts(master, name, sizeof(name));
 	if (behind)
 		snprintf(but, sizeof(but), ", workers with the old configuration: %u", behind);

@@ -281,6 +281,7 @@ static _Noreturn void become_worker(const struct thr_slot *slot, int channel)
 		.buckets = master->buckets,
 		.quotas = master->quotas,
 		.board = master->board,
+		.notes = master->notes,
 		.counts = master->counts,
 		.store_counts = master->store_counts,
 		.api_counts = master->api_counts,

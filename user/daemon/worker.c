@@ -272,17 +272,27 @@ static int start_store(struct worker *worker, struct thr_error *error)
 	return r ? thr_fail(error, -r, "its store: %s", strerror(-r)) : 0;
 }
 
+static void put_note(void *context, const struct thr_note *note)
+{
+	const struct worker *worker = context;
+
+	thr_notes_put(worker->parts->notes, worker->parts->number, note);
+}
+
 static int start_fronts(struct worker *worker, struct thr_error *error)
 {
 	const struct thr_worker_parts *parts = worker->parts;
 	const struct thr_proxy_parts proxy = {
 		.loop = worker->loop,
 		.store = worker->store,
+		.buckets = parts->buckets,
 		.resolver = worker->resolver,
 		.counts = &parts->counts[parts->number],
 		.route_counts = parts->route_counts,
 		.worker = parts->number,
 		.workers = parts->workers,
+		.note = put_note,
+		.context = worker,
 	};
 	const struct thr_api_parts api = {
 		.loop = worker->loop,

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "daemon/board.h"
+#include "daemon/notes.h"
 #include "daemon/privileges.h"
 #include "proxy/proxy.h"
 
@@ -15,6 +16,7 @@ struct thr_worker_parts {
 	struct thr_memory *buckets;
 	struct thr_quotas *quotas;
 	struct thr_board *board;
+	struct thr_notes *notes;
 	/* The first of one for each worker. */
 	struct thr_proxy_counts *counts;
 	struct thr_store_counts *store_counts;
