@@ -25,18 +25,19 @@ enum thr_option {
 	THR_OPT_BYTES,
 	THR_OPT_BYTE_BURST,
 	THR_OPT_SHARED,
+	THR_OPT_FOR,
 	THR_OPTIONS
 };
 #define THR_OPT(name) (1u << THR_OPT_##name)
 
 struct thr_arguments {
 	const char *value[THR_OPTIONS]; /* NULL where not given; "" for a flag */
-	const char *operand;		/* PREFIX, or NULL */
+	const char *operand;		/* PREFIX, ADDRESS, or NULL */
 };
 
 struct thr_command {
 	const char *name;    /* one or two words: "apply", "limit set" */
-	const char *operand; /* "PREFIX", or NULL where the command takes none */
+	const char *operand; /* "PREFIX" or "ADDRESS", or NULL where the command takes none */
 	const char *summary;
 	unsigned int options;  /* THR_OPT() that it takes */
 	unsigned int required; /* of those, what it does not do without */
@@ -64,6 +65,9 @@ int thr_cmd_allow_del(const struct thr_arguments *arguments, struct thr_error *e
 int thr_cmd_deny_list(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_deny_add(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_deny_del(const struct thr_arguments *arguments, struct thr_error *error);
+int thr_cmd_block_list(const struct thr_arguments *arguments, struct thr_error *error);
+int thr_cmd_block_add(const struct thr_arguments *arguments, struct thr_error *error);
+int thr_cmd_block_del(const struct thr_arguments *arguments, struct thr_error *error);
 int thr_cmd_status(const struct thr_arguments *arguments, struct thr_error *error);
 
 /* --- what commands share --- */

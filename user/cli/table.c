@@ -32,6 +32,7 @@ static const struct {
 	[THR_OPT_BYTE_BURST] = {"--byte-burst", NULL, "N", "how many of them at once"},
 	[THR_OPT_SHARED] = {"--shared", NULL, NULL,
 			    "one limit for the whole prefix, not for each source in it"},
+	[THR_OPT_FOR] = {"--for", NULL, "TIME", "for how long, 1s to 24h (default: 10m)"},
 };
 
 #define LIMITS                                                                                     \
@@ -62,6 +63,11 @@ static const struct thr_command commands[] = {
 	{"deny add", "PREFIX", "refuse new connections and datagrams from a prefix", THR_OPT(DEV),
 	 0, thr_cmd_deny_add},
 	{"deny del", "PREFIX", "remove a deny prefix", THR_OPT(DEV), 0, thr_cmd_deny_del},
+	{"block list", NULL, "show the sources that are refused for a while", LIST, 0,
+	 thr_cmd_block_list},
+	{"block add", "ADDRESS", "refuse a source for a while", THR_OPT(FOR) | THR_OPT(DEV), 0,
+	 thr_cmd_block_add},
+	{"block del", "ADDRESS", "let a source in again", THR_OPT(DEV), 0, thr_cmd_block_del},
 	{"status", NULL, "show interfaces, mode and counters by reason", LIST, 0, thr_cmd_status},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -214,6 +220,7 @@ static const char *nearest_command(const char *word)
 	thr_suggestion_offer(&suggestion, "limit");
 	thr_suggestion_offer(&suggestion, "allow");
 	thr_suggestion_offer(&suggestion, "deny");
+	thr_suggestion_offer(&suggestion, "block");
 	return suggestion.nearest;
 }
 
