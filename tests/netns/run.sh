@@ -37,6 +37,71 @@ reload() {
 	wait_until says "$1"
 }
 
+# proxy XDP [MORE]: the proxy before the web server, with the rest of the xdp section, and
+# other sections.
+proxy() {
+	cat >"$work/run.yaml" <<-END
+		server: {port: 8080, workers: 1}
+		api: {listen: "127.0.0.1:8081"}
+		routes: [{path: /, target: "http://127.0.0.1:80"}]
+		xdp:
+		  interfaces: [to-client, to-attacker]
+		  per_source: {connections_per_second: 1M}
+		  $1
+		${2:-}
+	END
+	start_httpd
+	run
+}
+
+# Refuses all but the first request, and blocks at the sixth refusal.
+readonly STRICT='rate_limit: {requests_per_minute: 1, burst: 1, block: {refusals_per_minute: 5}}'
+
+# Lets one new source in a second.
+readonly BUDGET='services: [{name: web, ports: [8080], new_sources: {per_second: 1, burst: 1}}]'
+
+readonly ASK='
+import socket, sys
+address, count, fields = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+head = "\r\n".join(["GET / HTTP/1.1", "Host: a", "Connection: close", *fields, "", ""])
+answers = []
+for _ in range(count):
+    try:
+        with socket.create_connection((address, 8080), 0.2) as peer:
+            peer.settimeout(5)
+            peer.sendall(head.encode())
+            answers.append(peer.recv(4096).split()[1].decode())
+    except OSError:
+        answers.append("-")
+print(*answers)'
+
+# ask NAMESPACE ADDRESS COUNT [FIELD...]: requests, each over a new connection; prints the
+# statuses, and - for a connection that nobody answered.
+ask() { in_ns "$1" python3 -c "$ASK" "${@:2}"; }
+
+# how_many WORD WORDS
+how_many() { tr ' ' '\n' <<<"$2" | grep -c -x -e "$1" || true; }
+
+blocked() { throttle block list | awk '{ print $1 }' | xargs; }
+
+# In the set of verified sources.
+verified() { dump thr_verified | grep -c until_ns || true; }
+
+has_verified() { (($(verified) == $1)); }
+
+has_blocked() { [[ $(blocked) == "$1" ]]; }
+
+# metric NAME: of the proxy, which is asked for all of them.
+metric() {
+	in_ns "$server" python3 -c '
+import sys, urllib.request
+text = urllib.request.urlopen("http://127.0.0.1:8081/metrics", timeout=5).read().decode()
+print([line.split()[1] for line in text.split("\n") if line.split(" ")[0] == sys.argv[1]][0])
+' "xdp_throttle_$1"
+}
+
+metric_is() { [[ $(metric "$1") == "$2" ]]; }
+
 interfaces() { throttle status | awk 'NR > 1 && NF { print $1 } !NF { exit }' | sort | xargs; }
 
 test_run_attaches_what_the_file_names_and_limits() {
@@ -147,6 +212,132 @@ test_throttle_stays_when_run_is_killed_and_the_next_run_takes_it_over() {
 
 	expect "program" "$(program_id)" "$program"
 	expect "admitted: the buckets stayed" "$(admitted --count 100)" 0
+}
+
+test_client_that_goes_on_over_its_limit_is_blocked_until_that_is_undone() {
+	make_topology
+	proxy '' "$STRICT"
+
+	answers=$(ask "$client" 10.77.1.1 7)
+	wait_until has_blocked 10.77.1.2
+
+	expect "answers" "$answers" "200 429 429 429 429 429 429"
+	before=$(status)
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" -
+	(($(grown "$before" blocked) >= 1))
+	expect "another client" "$(ask "$attacker" 10.77.2.1 1)" 200
+	wait_until metric_is blocked_total 1
+	expect_match "list" "$(throttle block list)" '^10\.77\.1\.2 +(600|59[0-9])s$'
+	throttle block del 10.77.1.2
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" 429
+	expect "blocked" "$(blocked)" ""
+}
+
+test_connection_of_a_client_that_is_blocked_is_closed_with_its_429() {
+	make_topology
+	proxy '' "$STRICT"
+
+	answers=$(in_ns "$client" python3 - <<-END
+		import socket
+		peer = socket.create_connection(("10.77.1.1", 8080), 5)
+		answers = peer.makefile("rb")
+		for count in range(1, 100):
+		    peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		    status = answers.readline().split()[1].decode()
+		    head = [line for line in iter(answers.readline, b"\r\n")]
+		    length = [int(line.split()[1]) for line in head if line.startswith(b"Content-Length")]
+		    answers.read(length[0])
+		    if b"Connection: close\r\n" in head:
+		        break
+		print(count, status, answers.read())
+	END
+	)
+
+	expect "requests, the last status, and what follows it" "$answers" "7 429 b''"
+}
+
+test_client_with_a_good_answer_is_verified_and_needs_no_budget() {
+	make_topology
+	proxy "$BUDGET"
+	expect "the first" "$(ask "$client" 10.77.1.1 1)" 200
+	wait_until has_verified 1
+
+	begin=$(now)
+	new=$(ask "$attacker" 10.77.2.1 20 'no colon, so no good answer')
+	known=$(ask "$client" 10.77.1.1 50)
+
+	expect "answers to a verified client" "$(how_many 200 "$known")" 50
+	# A token a second, of which one was there, and one may have begun.
+	(($(how_many 400 "$new") <= ($(now) - begin) / 100 + 2))
+	(($(counter new_sources_over) >= $(how_many - "$new")))
+	comment "$(how_many 400 "$new") of 20 connections of a new source in $(($(now) - begin))0 ms"
+	wait_until metric_is verified_total 1
+	expect "lost" "$(metric notes_dropped_total)" 0
+}
+
+test_client_without_a_good_answer_is_not_verified() {
+	make_topology
+	proxy 'services: [{name: web, ports: [8080], new_sources: {per_second: 100k}}]'
+
+	expect "malformed" "$(ask "$client" 10.77.1.1 1 'no colon')" 400
+	# The only worker tells of this one after that.
+	expect "another client" "$(ask "$attacker" 10.77.2.1 1)" 200
+
+	wait_until metric_is verified_total 1
+	expect "sources" "$(verified)" 1
+}
+
+test_client_behind_a_trusted_proxy_is_neither_verified_nor_blocked() {
+	make_topology
+	proxy 'services: [{name: web, ports: [8080], new_sources: {per_second: 100k}}]' \
+		"trusted_proxies: [10.77.1.2]
+$STRICT"
+
+	answers=$(ask "$client" 10.77.1.1 20 'X-Forwarded-For: 203.0.113.9')
+	expect "limited" "$(how_many 429 "$answers")" 19
+	# The only worker tells of this one after all of those.
+	ask "$attacker" 10.77.2.1 7
+	wait_until has_blocked 10.77.2.2
+
+	expect "sources" "$(verified)" 1
+	wait_until metric_is blocked_total 1
+	expect "verified" "$(metric verified_total)" 1
+}
+
+test_block_by_hand_refuses_a_source_until_it_is_undone() {
+	make_topology
+	proxy ''
+
+	expect "add" "$(throttle block add 10.77.1.2 --for 1h)" "10.77.1.2: blocked for 1h"
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" -
+	expect_match "add" "$(throttle block add 10.77.1.2)" \
+		'^10\.77\.1\.2: blocked for 10m \(was: for (3600|359[0-9])s\)$'
+	expect "add" "$(throttle block add 2001:db8:1:2::3 --for 90s)" \
+		"2001:db8:1:2::/64: blocked for 90s"
+	expect_match "list" "$(throttle block list --json)" \
+		'^\{"block":\[\{"source":"10.77.1.2","seconds":[0-9]+\},\{"source":"2001:db8:1:2::/64","seconds":[0-9]+\}\]\}$'
+	expect "del" "$(throttle block del 10.77.1.2)" "10.77.1.2: block removed"
+	expect "del" "$(throttle block del 2001:db8:1:2::/64)" "2001:db8:1:2::/64: block removed"
+
+	expect "list" "$(throttle block list --json)" '{"block":[]}'
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" 200
+}
+
+test_block_refuses_what_is_no_source_and_changes_nothing() {
+	make_topology
+	expect_match "without a throttle" "$(refused 1 throttle block list)" 'attach'
+	throttle attach --dev to-client
+	expect_match "without tables" "$(refused 1 throttle block add 10.0.0.1)" 'no tables yet.*apply'
+	configuration 20 to-client
+	throttle apply -c "$work/run.yaml"
+
+	expect_match "prefix" "$(refused 1 throttle block add 10.0.0.0/8)" 'write an address.*deny add'
+	expect_match "prefix" "$(refused 1 throttle block add 2001:db8::/32)" 'one source has /64'
+	expect_match "word" "$(refused 1 throttle block add nobody)" '^xdp-throttle: nobody: '
+	expect_match "time" "$(refused 1 throttle block add 10.0.0.1 --for 25h)" \
+		"--for is '25h': write a duration from 1s to 24h"
+	expect_match "absent" "$(refused 1 throttle block del 10.0.0.1)" '10.0.0.1: it is not blocked'
+	expect "list" "$(throttle block list)" ""
 }
 
 test_start_that_fails_leaves_no_program_behind() {
