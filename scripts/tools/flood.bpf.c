@@ -4,7 +4,8 @@
  * port, mend its checksums, and redirect it out of an interface. The kernel
  * runs it over a ring of pages that start as copies of a template and are not
  * made anew (BPF_F_TEST_XDP_LIVE_FRAMES), so each run goes on from what an
- * earlier one left in the page.
+ * earlier one left in the page. Where the receiver made an answer of it (XDP_TX),
+ * the page starts as a copy again.
  *
  * One CPU runs it at a time: the counters are plain.
  */
@@ -33,6 +34,8 @@ const volatile struct {
 	__u32 heavy;	/* one packet of so many comes from the address below the first; 0: none */
 } flood_settings;
 
+__u8 flood_template[FRAME_MAX] __attribute__((aligned(8))); /* set before the first packet */
+
 __u64 flood_packets; /* handed to the redirect */
 __u64 flood_started_ns;
 __u64 flood_marked_ns; /* the time at the last packet, or without a pace, at the last whose
@@ -54,6 +57,24 @@ static __always_inline void replace_word(__u16 *check, __be32 *word, __be32 with
 	sum = (sum & 0xffff) + (sum >> 16);
 	*word = with;
 	*check = (__u16)~sum ? (__u16)~sum : 0xffff;
+}
+
+/* Whether the receiver swapped the Ethernet addresses: an answer goes back. */
+static __always_inline bool is_answer(const __u8 *frame)
+{
+	return *(const __u32 *)frame != *(const __u32 *)flood_template ||
+	       *(const __u16 *)(frame + 4) != *(const __u16 *)(flood_template + 4);
+}
+
+/* Of TCP: the headers alone. */
+static __always_inline void start_again(__u8 *frame, bool is_v6)
+{
+	if (is_v6)
+		__builtin_memcpy(__builtin_assume_aligned(frame, 8), flood_template,
+				 FRAME_L4(true) + 20);
+	else
+		__builtin_memcpy(__builtin_assume_aligned(frame, 8), flood_template,
+				 FRAME_L4(false) + 20);
 }
 
 static __always_inline __u32 pick_source(void)
@@ -119,6 +140,8 @@ int flood(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	if (flood_settings.interval && !is_due())
 		return XDP_DROP;
+	if (!flood_settings.is_udp && is_answer(frame))
+		start_again(frame, is_v6);
 	check = (__u16 *)(upper + (flood_settings.is_udp ? FRAME_UDP_CHECK : FRAME_TCP_CHECK));
 	was = *source;
 	with = bpf_htonl(pick_source());

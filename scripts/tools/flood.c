@@ -287,12 +287,13 @@ static struct flood_bpf *load(const struct options *options)
  * end, so by the program's own marks, which may be 63 packets old where there is
  * no pace. For a run too short for that to be nothing, the end is the call's.
  */
-static uint64_t run(const struct options *options, const struct flood_bpf *skeleton)
+static uint64_t run(const struct options *options, struct flood_bpf *skeleton)
 {
 	uint8_t frame[FRAME_MAX];
 	size_t size = frame_build(&options->spec, frame);
 	uint64_t left = options->count;
 
+	memcpy(skeleton->bss->flood_template, frame, size);
 	while (!tool_stopped && left) {
 		uint64_t frames = options->rate || left > FRAMES_PER_CALL ? FRAMES_PER_CALL : left;
 		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame,
