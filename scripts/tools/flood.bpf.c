@@ -29,9 +29,10 @@ const volatile struct {
 	bool is_v6;
 	bool is_udp;
 	bool is_random;
-	__u64 interval; /* from one packet to the next, 2^-8 ns; 0: no pace */
-	__u64 limit;	/* packets, where there is a pace */
-	__u32 heavy;	/* one packet of so many comes from the address below the first; 0: none */
+	bool is_scattered; /* first_source is a place in the list of scatter() */
+	__u64 interval;	   /* from one packet to the next, 2^-8 ns; 0: no pace */
+	__u64 limit;	   /* packets, where there is a pace */
+	__u32 heavy; /* one packet of so many comes from the address below the first; 0: none */
 } flood_settings;
 
 __u8 flood_template[FRAME_MAX] __attribute__((aligned(8))); /* set before the first packet */
@@ -41,7 +42,7 @@ __u64 flood_started_ns;
 __u64 flood_marked_ns; /* the time at the last packet, or without a pace, at the last whose
 			* number divides by 64 */
 __u64 flood_paused_ns; /* in pauses of over FLOOD_PAUSE_NS, where there is a pace */
-__u64 flood_due;       /* when the next packet may go, 2^-8 ns; 0: not begun */
+__u64 flood_due;       /* when the next packet may go, 2^-8 ns; 0: now */
 __u32 flood_next_source;
 __u32 flood_next_port;
 
@@ -77,6 +78,22 @@ static __always_inline void start_again(__u8 *frame, bool is_v6)
 				 FRAME_L4(false) + 20);
 }
 
+/*
+ * A list of 2^31 addresses that lie in no order over 64.0.0.0 to 191.255.255.255, but
+ * 193/8 stands in for 127/8: each step is one-to-one on 31 bits, so none comes twice.
+ */
+static __always_inline __u32 scatter(__u32 place)
+{
+	const __u32 mask = (1U << 31) - 1;
+	__u32 mixed = place * 0x2c1b3c6dU & mask;
+
+	mixed ^= mixed >> 15;
+	mixed = mixed * 0x297a2d39U & mask;
+	mixed ^= mixed >> 16;
+	mixed += 64U << 24;
+	return mixed >> 24 == 127 ? mixed + (66U << 24) : mixed;
+}
+
 static __always_inline __u32 pick_source(void)
 {
 	__u32 count = flood_settings.source_count, offset;
@@ -89,7 +106,8 @@ static __always_inline __u32 pick_source(void)
 		offset = flood_next_source;
 		flood_next_source = offset + 1 < count ? offset + 1 : 0;
 	}
-	return flood_settings.first_source + offset;
+	offset += flood_settings.first_source;
+	return flood_settings.is_scattered ? scatter(offset) : offset;
 }
 
 static __always_inline __u16 pick_port(void)

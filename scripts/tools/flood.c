@@ -51,16 +51,20 @@
 #define FRAMES_PER_CALL (1ULL << 30)
 #define MARKS_SUFFICE 10000 /* packets */
 #define SOURCES_MAX (1U << 24)
+#define SCATTER_MAX (1U << 31)
 #define RATE_MAX 100000000ULL
 
 struct options {
 	const char *dev;
 	uint64_t count;
 	uint64_t duration_ns;
+	uint64_t start_ns;
 	uint64_t rate; /* packets a second; 0: as fast as it goes */
 	uint32_t sources;
 	uint32_t heavy; /* one packet of so many comes from below the sources; 0: none */
 	bool is_random;
+	bool is_scattered;
+	uint32_t scatter; /* the first source's place in the list */
 	bool json;
 	uint16_t ports[16];
 	uint32_t port_count;
@@ -73,11 +77,14 @@ static const char usage[] =
 	"  --dev IF          interface to send out of, in this network namespace\n"
 	"  --count N         packets to send, and/or\n"
 	"  --seconds S       time to send for; 60 s end every run\n"
+	"  --at UPTIME       when to begin, by /proc/uptime (default: now)\n"
 	"  --rate PPS        packets a second (default: as fast as it goes)\n"
 	"  --base ADDR       first source address (default 198.18.0.1 or 2001:db8::1)\n"
 	"  --sources N       sources counted from there, 1 to 2^24 (default 1); IPv6: one a /64\n"
 	"  --random          draw the source instead of going round\n"
 	"  --heavy N         one packet of N comes from the address (IPv6: /64) below --base\n"
+	"  --scatter N       IPv4: sources from all over 64.0.0.0 to 193.255.255.255, from place\n"
+	"                    N of a fixed list on, 0 to 2^31; --base then has no say\n"
 	"  --dst ADDR        destination address\n"
 	"  --dst-mac MAC     and its Ethernet address\n"
 	"  --dport P[,P..]   destination ports, in turn, up to 16 (default 80)\n"
@@ -117,6 +124,9 @@ static void parse_option(int option, const char *value, struct options *options)
 	case 't':
 		options->duration_ns = tool_seconds_ns("--seconds", value);
 		break;
+	case 'a':
+		options->start_ns = tool_uptime_ns("--at", value);
+		break;
 	case 'r':
 		options->rate = tool_number("--rate", value, 1, RATE_MAX);
 		break;
@@ -128,6 +138,10 @@ static void parse_option(int option, const char *value, struct options *options)
 		break;
 	case 'R':
 		options->is_random = true;
+		break;
+	case 's':
+		options->scatter = (uint32_t)tool_number("--scatter", value, 0, SCATTER_MAX);
+		options->is_scattered = true;
 		break;
 	case 'b':
 		parse_address("--base", value, &options->spec.source);
@@ -164,14 +178,12 @@ static void parse_option(int option, const char *value, struct options *options)
 static void parse_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{"dev", 1, 0, 'i'},	{"count", 1, 0, 'c'},
-		{"seconds", 1, 0, 't'}, {"rate", 1, 0, 'r'},
-		{"sources", 1, 0, 'n'}, {"random", 0, 0, 'R'},
-		{"base", 1, 0, 'b'},	{"dst", 1, 0, 'd'},
-		{"dst-mac", 1, 0, 'm'}, {"dport", 1, 0, 'p'},
-		{"kind", 1, 0, 'k'},	{"cpu", 1, 0, 'u'},
-		{"json", 0, 0, 'j'},	{"heavy", 1, 0, 'H'},
-		{"help", 0, 0, 'h'},	{0},
+		{"dev", 1, 0, 'i'},	{"count", 1, 0, 'c'},	{"seconds", 1, 0, 't'},
+		{"rate", 1, 0, 'r'},	{"sources", 1, 0, 'n'}, {"random", 0, 0, 'R'},
+		{"base", 1, 0, 'b'},	{"dst", 1, 0, 'd'},	{"dst-mac", 1, 0, 'm'},
+		{"dport", 1, 0, 'p'},	{"kind", 1, 0, 'k'},	{"cpu", 1, 0, 'u'},
+		{"json", 0, 0, 'j'},	{"heavy", 1, 0, 'H'},	{"help", 0, 0, 'h'},
+		{"scatter", 1, 0, 's'}, {"at", 1, 0, 'a'},	{0},
 	};
 	struct frame_address *source = &options->spec.source;
 	const struct frame_address *destination = &options->spec.destination;
@@ -197,6 +209,8 @@ static void parse_options(int argc, char **argv, struct options *options)
 		frame_parse_address(destination->is_v6 ? "2001:db8::1" : "198.18.0.1", source);
 	if (source->is_v6 != destination->is_v6)
 		tool_usage("--base and --dst must be of one family");
+	if (options->is_scattered && source->is_v6)
+		tool_usage("--scatter: want an IPv4 destination");
 }
 
 /* --- the interface --- */
@@ -263,7 +277,9 @@ static struct flood_bpf *load(const struct options *options)
 		tool_die("cannot open the generator's program: %s", strerror(errno));
 	memcpy(&word, options->spec.source.bytes + (options->spec.source.is_v6 ? 4 : 0), 4);
 	skeleton->rodata->flood_settings.ifindex = if_nametoindex(options->dev);
-	skeleton->rodata->flood_settings.first_source = be32toh(word);
+	skeleton->rodata->flood_settings.first_source =
+		options->is_scattered ? options->scatter : be32toh(word);
+	skeleton->rodata->flood_settings.is_scattered = options->is_scattered;
 	skeleton->rodata->flood_settings.source_count = options->sources;
 	skeleton->rodata->flood_settings.port_count = options->port_count;
 	memcpy((void *)skeleton->rodata->flood_settings.ports, options->ports,
@@ -279,6 +295,20 @@ static struct flood_bpf *load(const struct options *options)
 		tool_die("cannot load the generator's program: %s (root, Linux 5.18 or later?)",
 			 strerror(errno));
 	return skeleton;
+}
+
+/* From the start on the time counts. A pace keeps to it by itself, so that the call is
+ * under way by then. */
+static void begin(const struct options *options, struct flood_bpf *skeleton)
+{
+	uint64_t now = tool_now_ns(), wait_ns = 0;
+
+	if (options->start_ns > now && options->rate)
+		wait_ns = options->start_ns - now;
+	else
+		tool_sleep_until(options->start_ns);
+	skeleton->bss->flood_due = options->rate ? options->start_ns << 8 : 0;
+	tool_stop_after(wait_ns + options->duration_ns);
 }
 
 /*
@@ -313,6 +343,7 @@ static uint64_t run(const struct options *options, struct flood_bpf *skeleton)
 
 struct result {
 	uint64_t packets; /* that the interface took */
+	uint64_t offered;
 	uint64_t took_ns;
 	uint64_t paused_ns; /* in pauses of over 10 ms: the pace is made up afterwards */
 };
@@ -322,10 +353,12 @@ static void report(const struct options *options, const struct result *result)
 	double seconds = (double)result->took_ns / TOOL_NS_PER_S;
 	double ns = (double)result->took_ns / (double)result->packets;
 
-	printf(options->json ? "{\"packets\":%llu,\"seconds\":%.3f,\"ns_per_packet\":%.1f,"
-			       "\"packets_per_second\":%.0f"
-			     : "%llu packets in %.3f s: %.1f ns a packet, %.0f packets/s",
-	       (unsigned long long)result->packets, seconds, ns, (double)result->packets / seconds);
+	printf(options->json
+		       ? "{\"packets\":%llu,\"seconds\":%.3f,\"ns_per_packet\":%.1f,"
+			 "\"packets_per_second\":%.0f,\"offered\":%llu"
+		       : "%llu packets in %.3f s: %.1f ns a packet, %.0f packets/s, %llu offered",
+	       (unsigned long long)result->packets, seconds, ns, (double)result->packets / seconds,
+	       (unsigned long long)result->offered);
 	if (options->rate)
 		printf(options->json ? ",\"paused_seconds\":%.3f" : ", paused for %.3f s",
 		       (double)result->paused_ns / TOOL_NS_PER_S);
@@ -350,10 +383,10 @@ int main(int argc, char **argv)
 	read_mac(options.dev, options.spec.source_mac);
 	skeleton = load(&options);
 	before = read_sent(options.dev);
-	tool_stop_after(options.duration_ns);
+	begin(&options, skeleton);
 	result.took_ns = run(&options, skeleton);
 	result.paused_ns = skeleton->bss->flood_paused_ns;
-	offered = skeleton->bss->flood_packets;
+	offered = result.offered = skeleton->bss->flood_packets;
 	flood_bpf__destroy(skeleton);
 	result.packets = settle_sent(options.dev, before, offered);
 	if (offered && result.packets < offered / 100 + 1)

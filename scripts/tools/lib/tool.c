@@ -72,6 +72,19 @@ static uint64_t read_clock(clockid_t clock)
 	return (uint64_t)time.tv_sec * TOOL_NS_PER_S + (uint64_t)time.tv_nsec;
 }
 
+uint64_t tool_uptime_ns(const char *option, const char *text)
+{
+	uint64_t up = read_clock(CLOCK_BOOTTIME), now = tool_now_ns();
+	char *end;
+	double value = strtod(text, &end) * TOOL_NS_PER_S;
+
+	if (end == text || *end || !isfinite(value) || value < 0 ||
+	    value > (double)(up + TOOL_SECONDS_MAX * TOOL_NS_PER_S))
+		tool_usage("%s %s: want seconds of uptime, at most %d from now", option, text,
+			   TOOL_SECONDS_MAX);
+	return value > (double)up ? now + ((uint64_t)value - up) : now;
+}
+
 uint64_t tool_now_ns(void)
 {
 	return read_clock(CLOCK_MONOTONIC);

@@ -33,6 +33,10 @@ uint64_t tool_number(const char *option, const char *text, uint64_t min, uint64_
 /* Seconds with a fraction, in (0, TOOL_SECONDS_MAX], as nanoseconds. */
 uint64_t tool_seconds_ns(const char *option, const char *text);
 
+/* The time of tool_now_ns() at which the machine will have been up for that many
+ * seconds: what /proc/uptime reads then. At most TOOL_SECONDS_MAX from now. */
+uint64_t tool_uptime_ns(const char *option, const char *text);
+
 uint64_t tool_now_ns(void);
 /* CPU time of the calling thread. */
 uint64_t tool_cpu_ns(void);
