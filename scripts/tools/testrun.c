@@ -11,10 +11,11 @@
  * NETNS and DEV name the interface whose throttle lends its maps: the program
  * that runs is a second copy of the one attached there, over the same tables
  * and buckets. "- -" is for programs without maps. PROGRAM is xdp_throttle,
- * vary_throttle, vary_pass, empty_pass or empty_drop; those that vary draw the
- * last BITS bits of the IPv4 source, or of the /64 of the IPv6 source. KIND is
- * syn, ack or udp. VERDICT, "pass", "drop" or "any", is what the last run must
- * come to: a case that does not measure what it says ends the bench.
+ * vary_throttle, vary_pass, vary_drop, restored_throttle, restored_drop, empty_pass or
+ * empty_drop; those that vary or restore draw the last BITS bits of the IPv4 source, or
+ * of the /64 of the IPv6 source. KIND is syn, ack or udp. VERDICT, "pass", "drop", "tx"
+ * or "any", is what the last run must come to: a case that does not measure what it says
+ * ends the bench. A program runs in its NETNS, where it finds listeners.
  *
  * Rounds go through all cases, A B C A B C, so that what disturbs the machine
  * for a while disturbs each of them. A first round, not counted, fills caches
@@ -47,6 +48,7 @@
 
 struct instance {
 	char netns[64], dev[16];
+	int netns_fd; /* -1: none */
 	struct testrun_bpf *skeleton;
 };
 
@@ -75,19 +77,27 @@ static const char usage[] = "usage: testrun [--rounds N] [--slice MS] < CASES\n"
 
 /* --- a throttle's maps --- */
 
-/* The program id of the throttle on `dev` of the network namespace `netns`,
- * which the caller is moved into. */
-static uint32_t find_throttle(const char *netns, const char *dev)
+static void enter(const struct instance *instance)
 {
+	if (instance->netns_fd >= 0 && setns(instance->netns_fd, CLONE_NEWNET))
+		tool_die("%s: cannot enter the network namespace: %s", instance->netns,
+			 strerror(errno));
+}
+
+/* The program id of the instance's throttle, whose network namespace the caller is
+ * moved into. */
+static uint32_t find_throttle(struct instance *instance)
+{
+	const char *netns = instance->netns, *dev = instance->dev;
 	char path[96];
-	int fd AUTO_CLOSE = -1;
 	struct thr_occupant occupant;
 	struct thr_error error;
 
 	snprintf(path, sizeof(path), "/run/netns/%s", netns);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		tool_die("%s: cannot enter the network namespace: %s", netns, strerror(errno));
+	instance->netns_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (instance->netns_fd < 0)
+		tool_die("%s: no such network namespace: %s", netns, strerror(errno));
+	enter(instance);
 	if (thr_occupant_find(if_nametoindex(dev), dev, &occupant, &error))
 		tool_die("%s: %s", netns, error.text);
 	if (!occupant.ours)
@@ -132,11 +142,12 @@ static struct instance *find_instance(struct bench *bench, const char *netns, co
 		tool_usage("more than %d interfaces", INSTANCES_MAX);
 	snprintf(instance->netns, sizeof(instance->netns), "%s", netns);
 	snprintf(instance->dev, sizeof(instance->dev), "%s", dev);
+	instance->netns_fd = -1;
 	instance->skeleton = testrun_bpf__open();
 	if (!instance->skeleton)
 		tool_die("cannot open the programs: %s", strerror(errno));
 	if (strcmp(netns, "-"))
-		borrow_maps(instance->skeleton, find_throttle(netns, dev));
+		borrow_maps(instance->skeleton, find_throttle(instance));
 	if (testrun_bpf__load(instance->skeleton))
 		tool_die("cannot load the programs: %s (root? and is what is attached of this "
 			 "build?)",
@@ -152,8 +163,10 @@ static uint32_t parse_verdict(const char *text)
 		return 0;
 	if (!strcmp(text, "pass"))
 		return XDP_PASS;
+	if (!strcmp(text, "tx"))
+		return XDP_TX;
 	if (strcmp(text, "drop"))
-		tool_usage("%s: want the verdict pass, drop or any", text);
+		tool_usage("%s: want the verdict pass, drop, tx or any", text);
 	return XDP_DROP;
 }
 
@@ -207,13 +220,17 @@ static double measure(const struct testcase *testcase, uint32_t runs)
 	size_t size = frame_build(&testcase->spec, frame);
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = (uint32_t)size,
 		    .repeat = (int)runs);
+	struct testrun_bpf__bss *bss = testcase->instance->skeleton->bss;
 	uint32_t word;
 	uint64_t start;
 	int err;
 
+	memcpy(bss->restored_frame, frame, sizeof(frame));
+	bss->restored_size = (uint32_t)size;
 	memcpy(&word, testcase->spec.source.bytes + (testcase->spec.source.is_v6 ? 4 : 0), 4);
-	testcase->instance->skeleton->bss->vary_first = be32toh(word);
-	testcase->instance->skeleton->bss->vary_mask = testcase->vary_mask;
+	bss->vary_first = be32toh(word);
+	bss->vary_mask = testcase->vary_mask;
+	enter(testcase->instance);
 	start = tool_cpu_ns();
 	err = bpf_prog_test_run_opts(testcase->program_fd, &run);
 	if (tool_stopped)
@@ -280,7 +297,10 @@ int main(int argc, char **argv)
 	tool_stop_after(TOOL_SECONDS_MAX * TOOL_NS_PER_S);
 	measure_all(&bench);
 	report(&bench);
-	for (size_t i = 0; i < bench.instance_count; i++)
+	for (size_t i = 0; i < bench.instance_count; i++) {
 		testrun_bpf__destroy(bench.instances[i].skeleton);
+		if (bench.instances[i].netns_fd >= 0)
+			close(bench.instances[i].netns_fd);
+	}
 	return 0;
 }
