@@ -8,8 +8,9 @@ $B/scripts/tools/flood.o: $B/tools/flood.skel.h
 $B/scripts/tools/testrun.o: $B/tools/testrun.skel.h
 
 $B/tools/testrun: $(USER_OBJ)
-$(patsubst %,$B/tools/%,backend flood httpd idle probe relay testrun): $B/tools/%: $B/scripts/tools/%.o $(TOOL_LIB)
+$(patsubst %,$B/tools/%,backend client flood httpd idle probe relay testrun): $B/tools/%: $B/scripts/tools/%.o $(TOOL_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_CFLAGS) $^ $(LIBS) -o $@
 
 bench-packet: $B/tools/empty.bpf.o
+bench-flood: $(patsubst %,$B/tools/%.bpf.o,empty backscatter clients_only)
