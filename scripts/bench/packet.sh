@@ -22,7 +22,6 @@ readonly B=${B:-build}
 readonly THROTTLE=$B/xdp-throttle
 here=$(dirname "${BASH_SOURCE[0]}")
 work=
-namespaces=()
 
 die() {
 	echo "error: $*" >&2
@@ -32,28 +31,14 @@ die() {
 progress() { echo "$*" >&2; }
 
 cleanup() {
-	local name
 	trap - EXIT
 	trap '' INT TERM
-	for name in "${namespaces[@]}"; do
-		[[ ! -e /run/netns/$name ]] || ip netns del "$name"
-	done
+	remove_namespaces
 	[[ -z $work ]] || rm -rf "$work"
 }
 
-# A network namespace that is removed at the end. The full name is xdpt-PID-$1.
-add_namespace() {
-	namespaces+=("xdpt-$$-$1")
-	ip netns add "xdpt-$$-$1"
-	in_ns "$1" ip link set lo up
-}
-
-in_ns() {
-	local name=xdpt-$$-$1
-	shift
-	nsenter --net="/run/netns/$name" "$@"
-}
-
+# shellcheck source=scripts/bench/namespace.sh
+. "$here/namespace.sh"
 # shellcheck source=scripts/bench/testrun.sh
 . "$here/testrun.sh"
 # shellcheck source=scripts/bench/veth.sh
