@@ -43,7 +43,7 @@ TOOLS := $(patsubst scripts/tools/%.c,$B/tools/%,$(filter-out %.bpf.c,$(wildcard
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all demo test check bench bench-packet bench-http bench-check fuzz install uninstall clean help
+.PHONY: all demo test check bench bench-packet bench-http bench-check bench-flood fuzz install uninstall clean help
 .DEFAULT_GOAL := all
 
 all: $B/xdp-throttle $B/xdp_throttle.bpf.o  ## the program and the BPF object
@@ -126,13 +126,15 @@ include scripts/tools/rules.mk
 demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited, checks over Redis (root)
 	@B=$B scripts/demo.sh
 
-bench: bench-packet bench-http bench-check ## every bench
+bench: bench-packet bench-http bench-check bench-flood ## every bench
 bench-packet: $B/.deps-bench all $(TOOLS) ## ns a packet beside an empty program, nft and iptables (root; QUICK=1)
 	@B=$B scripts/bench/packet.sh $(if $(QUICK),--quick)
 bench-http: $B/.deps-bench all $(TOOLS) ## CPU a proxied request beside nginx, HAProxy and a bare relay (root; QUICK=1)
 	@B=$B scripts/bench/http.sh $(if $(QUICK),--quick)
 bench-check: $B/.deps-bench all ## CPU a check beside nginx and a limiter in nginx's Lua, Redis stopped (QUICK=1)
 	@B=$B scripts/bench/check.sh $(if $(QUICK),--quick)
+bench-flood: $B/.deps-bench all $(TOOLS) ## a flood from 2^24 sources: its cost, what gets in, what a client notices (root; QUICK=1)
+	@B=$B scripts/bench/flood.sh $(if $(QUICK),--quick)
 
 # --- housekeeping -----------------------------------------------------------
 
