@@ -481,9 +481,9 @@ def test_epoch_of_two_that_are_put_back_at_once_is_one():
     redis = Redis()
     apis = [Api(serve(store=store(redis))) for _ in range(3)]
     for number in range(20):
-        apis[number % 3].set(f"key {number}", 100 + number, 1)
+        apis[number % 3].set(f"key {number}", 200 + number, 1)
     for api in apis:
-        wait_until("it knows the last", lambda api=api: api.check("key 19", 0)["limit"] == 119)
+        wait_for_metric(api, 20, "store_quotas")
 
     redis.kill()
     redis.start()
@@ -494,7 +494,7 @@ def test_epoch_of_two_that_are_put_back_at_once_is_one():
         wait_until("all are there", lambda api=api: [
             api.get(f"key {number}").status for number in range(20)] == [200] * 20)
         limits = [api.check(f"key {number}", 0)["limit"] for number in range(20)]
-        expect("limits", limits, list(range(100, 120)))
+        expect("limits", limits, list(range(200, 220)))
 
 
 # --- scripts and slowness -------------------------------------------------------------------------
