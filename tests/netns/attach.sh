@@ -502,6 +502,29 @@ xdp-throttle: note: net.ipv4.tcp_timestamps: 1 -> 2, for on_overload: challenge 
 xdp-throttle: note: net.ipv4.tcp_timestamps: 2 -> 1, as it was"
 }
 
+# offer: what a SYN-ACK with a cookie may, as "TIMESTAMPS SACK WINDOW-SCALE".
+offer() {
+	dump thr_config | sed -nE 's/^ *"(timestamps|sack|window_scale)": ([0-9]+),$/\2/p' | paste -sd ' '
+}
+
+test_challenge_offers_what_the_kernel_would() {
+	make_topology
+	challenging >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	local -r default=$(offer)
+
+	in_ns "$server" sh -c 'echo "4096 131072 67108864" >/proc/sys/net/ipv4/tcp_rmem &&
+		echo 0 >/proc/sys/net/ipv4/tcp_sack'
+	throttle apply -c "$work/a.yaml"
+	local -r large=$(offer)
+	in_ns "$server" sh -c 'echo 0 >/proc/sys/net/ipv4/tcp_window_scaling'
+	throttle apply -c "$work/a.yaml"
+
+	expect_match "by default" "$default" '^1 1 [0-9]+$' # by this machine's memory
+	expect "with buffers of 64 MiB, without SACK" "$large" "1 0 11"
+	expect "without window scaling" "$(offer)" "1 0 255"
+}
+
 test_apply_without_a_challenge_restores_what_the_one_before_had_set() {
 	make_topology
 	sysctls 1 1
