@@ -31,6 +31,7 @@ readonly B=${B:-build}
 readonly THROTTLE=$B/xdp-throttle
 readonly OBJECT=$B/xdp_throttle.bpf.o
 readonly BULK=${BASH_SOURCE%/*}/bulk.pl
+readonly CLIENTS=${BASH_SOURCE%/*}/clients.py
 readonly FOREIGN=$B/tools/flood.bpf.o # an XDP program that is not ours: 'flood'
 readonly DEADLINE_S=10                # for anything that a test waits for
 
@@ -192,6 +193,10 @@ set_up() {
 	in_ns "$namespace" ip link set "$dev" up
 }
 
+# accept_xdp_tx NAMESPACE IF: veth discards what its other end answers in XDP unless
+# it has an XDP program itself.
+accept_xdp_tx() { in_ns "$1" ip link set dev "$2" xdp obj "$B/tests/netns/pass.bpf.o" sec xdp; }
+
 # mac_of IF: of an interface of the server.
 mac_of() { in_ns "$server" ip -br link show dev "$1" | awk '{ print $3 }'; }
 
@@ -314,8 +319,12 @@ start_flood() {
 # less where it does not send for longer than a burst takes to come back.
 run_before_others() { renice -n -20 -p "$1" >"$work/renice"; }
 
+# After a flood: what is left of it in the attacker's link is judged or gone when this
+# returns, so that counters can be compared with each other.
+end_of_flood() { in_ns "$server" ip link set dev to-attacker down; }
+
 is_counting() {
-	(($(grown "$1" passed) + $(grown "$1" dropped) > 100))
+	(($(grown "$1" passed) + $(grown "$1" dropped) + $(grown "$1" challenged) > 100))
 }
 
 # The web server, on every address of the server.
@@ -365,6 +374,9 @@ counted() {
 
 # behind NAME: counted in the server, behind the throttle.
 behind() { counted "$server" "$1"; }
+
+# mib NAME: a counter of the server's kernel, as nstat calls it.
+mib() { number "$(in_ns "$server" nstat -asjz "$1")" "$1"; }
 
 # --- expecting -----------------------------------------------------------------
 
