@@ -115,7 +115,7 @@ $(LLHTTP_OBJ): $B/tests/fuzz/llhttp/%.o: $B/.flags | $B/.deps-test
 	$(call say,CC,$@)$(CLANG) -w -DLLHTTP_STRICT_MODE=1 -I/usr/share/include/llhttp -g -O1 \
 		-fsanitize=fuzzer-no-link,address -c /usr/share/llhttp/$*.c -o $@
 
-test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS) ## every test; one: make test T=unit/bucket N='refill_*'
+test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS) $B/tools/pass.bpf.o ## every test; one: make test T=unit/bucket N='refill_*'
 	@B=$B tests/run.sh '$(T)' '$(N)'
 
 # --- tools, demo, bench -----------------------------------------------------
@@ -123,7 +123,7 @@ test: $B/.deps-test all $(UNIT) $(BPF_TESTS) $(FUZZERS) $(TOOLS) $(TEST_OBJECTS)
 # How the tools are linked is said beside them.
 include scripts/tools/rules.mk
 
-demo: $B/.deps-demo all $(TOOLS) ## a SYN flood dropped at the NIC, a greedy client limited, checks over Redis (root)
+demo: $B/.deps-demo all $(TOOLS) $B/tools/pass.bpf.o ## a SYN flood dropped at the NIC, one challenged, a greedy client limited, checks over Redis (root)
 	@B=$B scripts/demo.sh
 
 bench: bench-packet bench-http bench-check bench-flood ## every bench

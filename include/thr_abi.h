@@ -295,7 +295,7 @@ struct thr_expiry {
 	__u64 until_ns; /* monotonic; the entry is void from then on */
 };
 _Static_assert(sizeof(struct thr_source_id) == 24, "thr_source_id is an ABI");
-_Static_assert(sizeof(struct thr_expiry) == 8, "thr_standing is an ABI");
+_Static_assert(sizeof(struct thr_expiry) == 8, "thr_expiry is an ABI");
 
 /* How long a source stays verified that showed itself now: 10 minutes. */
 #define THR_VERIFIED_NS 600000000000ULL

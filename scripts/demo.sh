@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# A SYN flood is dropped at the interface while a real client keeps working; then
+# A SYN flood is dropped at the interface while a real client keeps working, and one of
+# spoofed sources is answered there with SYN cookies; then
 # a client that asks for too much gets 429s from the proxy while another is served;
 # then checks: a limit set live, metrics, two daemons that share limits in Redis.
-# Run by `make demo`, as root; takes forty seconds and leaves nothing.
+# Run by `make demo`, as root; takes fifty seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |
@@ -266,6 +267,8 @@ program_is_gone() {
 	return 1
 }
 
+# shellcheck source=scripts/demo/flood.sh
+. "$(dirname "${BASH_SOURCE[0]}")/demo/flood.sh"
 # shellcheck source=scripts/demo/http.sh
 . "$(dirname "${BASH_SOURCE[0]}")/demo/http.sh"
 # shellcheck source=scripts/demo/check.sh
@@ -299,22 +302,25 @@ client_beside "flood of 4096 sources" --sources 4096
 say "3. A limit changed while a flood from $SOURCE runs (7 s)"
 change_limit_live
 
-say "4. HTTP: two prefixes to two backends, and a greedy client beside a steady one (10 s)"
+say "4. A flood from more sources than any limit holds back: new ones are challenged (6 s)"
+spoofed_flood
+
+say "5. HTTP: two prefixes to two backends, and a greedy client beside a steady one (10 s)"
 start_http
 prefixes_have_their_backends
 clients_and_a_reload
 
-say "5. Checks: what an application may do is asked, and changed, over HTTP (2 s)"
+say "6. Checks: what an application may do is asked, and changed, over HTTP (2 s)"
 checks_in_memory
 
-say "6. The same file on Redis, by the environment alone, and two that share it (5 s)"
+say "7. The same file on Redis, by the environment alone, and two that share it (5 s)"
 checks_on_redis
 
-say "7. What was counted"
+say "8. What was counted"
 throttle status
 program=$(number "$(status)" program_id)
 
-say "8. Detached"
+say "9. Detached"
 for dev in to-client to-attacker; do
 	throttle detach --dev "$dev"
 done

@@ -195,7 +195,7 @@ set_up() {
 
 # accept_xdp_tx NAMESPACE IF: veth discards what its other end answers in XDP unless
 # it has an XDP program itself.
-accept_xdp_tx() { in_ns "$1" ip link set dev "$2" xdp obj "$B/tests/netns/pass.bpf.o" sec xdp; }
+accept_xdp_tx() { in_ns "$1" ip link set dev "$2" xdp obj "$B/tools/pass.bpf.o" sec xdp; }
 
 # mac_of IF: of an interface of the server.
 mac_of() { in_ns "$server" ip -br link show dev "$1" | awk '{ print $3 }'; }
