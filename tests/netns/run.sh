@@ -323,6 +323,42 @@ test_block_by_hand_refuses_a_source_until_it_is_undone() {
 	expect "an answer" "$(ask "$client" 10.77.1.1 1)" 200
 }
 
+test_ipv6_client_is_blocked_as_its_prefix() {
+	make_topology
+	proxy '' "$STRICT"
+
+	ask "$attacker" fd77:2::1 7
+	wait_until has_blocked fd77:2::/64
+
+	in_ns "$attacker" ip addr add fd77:2::3/64 dev eth-a nodad
+	in_ns "$attacker" ip addr del fd77:2::2/64 dev eth-a
+	expect "an answer to a neighbor" "$(ask "$attacker" fd77:2::1 1)" -
+	expect "an answer over IPv4" "$(ask "$attacker" 10.77.2.1 1)" 200
+}
+
+test_reload_begins_to_block() {
+	make_topology
+	proxy '' 'rate_limit: {requests_per_minute: 1, burst: 1}'
+	expect "refused" "$(how_many 429 "$(ask "$client" 10.77.1.1 20)")" 19
+
+	sed -i "s/rate_limit:.*/$STRICT/" "$work/run.yaml"
+	reload ' reloaded: '
+	ask "$client" 10.77.1.1 7
+
+	wait_until has_blocked 10.77.1.2
+}
+
+test_allow_prefix_passes_though_it_is_blocked() {
+	make_topology
+	proxy ''
+	throttle block add 10.77.1.2
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" -
+
+	throttle allow add 10.77.1.0/24
+
+	expect "an answer" "$(ask "$client" 10.77.1.1 1)" 200
+}
+
 test_block_refuses_what_is_no_source_and_changes_nothing() {
 	make_topology
 	expect_match "without a throttle" "$(refused 1 throttle block list)" 'attach'
