@@ -48,13 +48,19 @@ $1 == "sweep" {
 }
 $1 == "client" && $4 == "other" {
 	n = place($3, $2, 0, $5)
-	if ($9 > y_of[$3, $2, n]) {
+	if (!(($3, $2, n) in y_of) || $9 > y_of[$3, $2, n]) {
 		y_of[$3, $2, n] = $9 + 0
 		x_of[$3, $2, n] = $6 / $8
 	}
 }
+$1 == "client" && $4 == "same" {
+	if (!(($3, $2) in same_y) || $9 > same_y[$3, $2]) {
+		same_y[$3, $2] = $9 + 0
+		same_x[$3, $2] = $6 / $8
+	}
+}
 
-function draw(table, limit,    i, j, row) {
+function draw(table,    i, j, row) {
 	for (i = 1; i <= ROWS; i++) {
 		row = row_of[i]
 		if (!((table, row) in points))
@@ -62,6 +68,8 @@ function draw(table, limit,    i, j, row) {
 		plot_line(name_of[row], colour_of[row], row == "empty" || row == "ideal" ? "5 4" : "")
 		for (j = 1; j <= points[table, row]; j++)
 			plot_point(x_of[table, row, j], y_of[table, row, j])
+		if ((table, row) in same_y)
+			plot_ring(same_x[table, row], same_y[table, row])
 		plot_end_line()
 	}
 }
@@ -114,11 +122,11 @@ function ticks_of_rates(    x) {
 
 function draw_cost() {
 	plot_begin(prefix "cost.svg", WIDTH, 640)
-	plot_panel(70, 40, 580, 220, "A SYN in BPF_PROG_TEST_RUN", "distinct sources", "ns, source drawn")
+	plot_panel(70, 40, 580, 220, "A SYN in BPF_PROG_TEST_RUN", "sources that the flood is drawn from", "ns, source drawn")
 	ticks_of_sources()
 	ticks_of("testrun", "")
 	draw("testrun")
-	plot_panel(70, 350, 580, 230, "A SYN over veth, sender and host on one core, budget exhausted", "distinct sources", "ns")
+	plot_panel(70, 350, 580, 230, "A SYN over veth, sender and host on one core, budget exhausted", "sources that the flood is drawn from", "ns")
 	ticks_of_sources()
 	ticks_of_ns(100, 10000)
 	draw("veth")
@@ -127,13 +135,13 @@ function draw_cost() {
 
 function draw_admission(    y) {
 	plot_begin(prefix "admission.svg", WIDTH, 600)
-	plot_panel(70, 40, 580, 200, "SYNs of the flood that reach the stack", "distinct sources", "% of 158,000/s")
+	plot_panel(70, 40, 580, 200, "SYNs of the flood that reach the stack", "sources that the flood is drawn from", "% of 158,000/s")
 	ticks_of_sources()
 	plot_y_log(0.001, 100)
 	for (y = 0.001; y <= 100; y *= 10)
 		plot_tick_y(y, y)
 	draw("admitted")
-	plot_panel(70, 330, 580, 200, "New clients that get their answer within a second", "distinct sources", "%")
+	plot_panel(70, 330, 580, 200, "New clients that get their answer within a second", "sources that the flood is drawn from", "%")
 	ticks_of_sources()
 	plot_y_linear(102)
 	for (y = 0; y <= 100; y += 20)
@@ -143,7 +151,7 @@ function draw_admission(    y) {
 }
 
 function draw_client() {
-	plot_begin(prefix "client.svg", WIDTH, 600)
+	plot_begin(prefix "client.svg", WIDTH, 610)
 	plot_panel(70, 40, 580, 200, "A client's requests beside the flood, on one connection", "SYNs offered a second, to the server's core", "a second")
 	ticks_of_rates()
 	ticks_of("ask", "")
@@ -152,6 +160,7 @@ function draw_client() {
 	ticks_of_rates()
 	ticks_of("reconnect", "")
 	draw("reconnect")
+	plot_text(70, 590, "start", "Rings: the flood is made on the server's core, too, as fast as that goes.", "")
 	plot_end()
 }
 

@@ -6,7 +6,7 @@
 #   plot_panel(x, y, width, height, title, x label, y label)
 #   plot_x_log(low, high), plot_y_log(low, high) or plot_y_linear(high)
 #   plot_tick_x(value, text), plot_tick_y(value, text)
-#   plot_line(name, colour, dash), plot_point(value, value) ..., plot_end_line()
+#   plot_line(name, colour, dash), plot_point(x, y) ..., plot_ring(x, y) ..., plot_end_line()
 #   plot_end()
 #
 # The legend is at the right of the panel. A value below the low end of a logarithmic axis
@@ -92,6 +92,11 @@ function plot_line(name, colour, dash,    y) {
 function plot_point(x, y) {
 	plot_path = plot_path sprintf("%s%.1f %.1f", plot_path ? "L" : "M", plot_at_x(x), plot_at_y(y))
 	plot_marks = plot_marks sprintf("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"%s\"/>\n", plot_at_x(x), plot_at_y(y), plot_colour)
+}
+
+# A value beside the line.
+function plot_ring(x, y) {
+	plot_marks = plot_marks sprintf("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"none\" stroke=\"%s\" stroke-width=\"2\"/>\n", plot_at_x(x), plot_at_y(y), plot_colour)
 }
 
 function plot_end_line() {

@@ -227,8 +227,20 @@ function print_bounds(    key, figure) {
 	bound("replay_clients", "  challenge: new clients without an answer, of all", key in clients,
 		clients[key] ? 1 - answered[key] / clients[key] : 1, 0.01)
 	bound_kept("drop", "same", "max", "highest flood on the server's core: requests lost, of all")
-	print "  2^24 sources beside one, ns in test-run: budget " sprintf("%+.1f", growth("drop")) \
-		", limits for each source " sprintf("%+.1f", growth("source"))
+	printf "  2^24 sources beside one, ns in test-run: budget %+.1f, limits for each source %+.1f\n",
+		growth("drop"), growth("source")
+	print_other()
+}
+
+# From another core what a core can take depends on more than the filter: shown beside the
+# ideal one, and no bound.
+function print_other(    j) {
+	for (j = rate_count; j > 1 && kept("ideal", "ask", "other", rate[j]) < 0.9; j--)
+		;
+	printf "  highest flood from the other core beside which the ideal filter keeps 90 %% (%s/s): kept by\n" \
+		"  drop %.0f %%, challenge %.0f %%, SYN cookies %.0f %%, nothing %.0f %%\n", rate[j],
+		100 * kept("drop", "ask", "other", rate[j]), 100 * kept("challenge", "ask", "other", rate[j]),
+		100 * kept("cookies", "ask", "other", rate[j]), 100 * kept("none", "ask", "other", rate[j])
 }
 
 # --- JSON ---------------------------------------------------------------------

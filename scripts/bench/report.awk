@@ -136,7 +136,7 @@ function print_targets() {
 	target("established_over_empty_pass_ns", "established packet, over the empty program", "ns",
 		worst(0, "testrun", "established", 0, "empty_pass", 0), 8)
 	target("over_limit_over_empty_drop_ns", "SYN of a source over its limit, over the empty program", "ns",
-		worst(0, "testrun", "over", 0, "empty_drop", 0), 60)
+		worst(0, "testrun", "over", 0, "empty_drop", 0), 40)
 	target("veth_over_limit_to_nft_drop", "the same over veth, to nft's plain drop", "",
 		worst(1, "veth", "ours", 1, "nft_drop", 1), 0.6)
 	target("prefixes_nonmatching", "100,000 prefixes, source in none, to no prefixes", "",

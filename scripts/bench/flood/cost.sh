@@ -24,7 +24,7 @@ cost_cases() { # family, source
 		case_line vary_drop "$1" "$bits" - vary_drop "$2" drop
 		case_line drop "$1" "$bits" drop vary_throttle "$2" drop
 		case_line source "$1" "$bits" source vary_throttle "$2" any
-		has_host challenge || continue
+		has_host challenge && [[ $1 = 4 ]] || continue # where the server listens
 		case_line restored_drop "$1" "$bits" - restored_drop "$2" drop
 		case_line challenge "$1" "$bits" challenge restored_throttle "$2" tx
 	done
@@ -32,11 +32,14 @@ cost_cases() { # family, source
 
 # Lines of: testrun, row, family, bits, best, median; by tabs.
 measure_programs() {
-	progress "measuring the programs alone"
-	{
-		cost_cases 4 16.0.0.0
-		cost_cases 6 2a00::
-	} | "$B/tools/testrun" --rounds "$rounds" --slice "$slice_ms" | sed 's/^/testrun\//; s/\//\t/g'
+	local family source
+	for family in 4 6; do
+		progress "measuring the programs alone, IPv$family"
+		[[ $family = 4 ]] && source=16.0.0.0 || source=2a00::
+		cost_cases "$family" "$source" |
+			"$B/tools/testrun" --rounds "$rounds" --slice "$slice_ms" |
+			sed 's/^/testrun\//; s/\//\t/g'
+	done
 }
 
 # Lines of: veth, row, bits, ns; by tabs, one a round.
