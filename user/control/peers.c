@@ -80,29 +80,37 @@ static void raise_until(struct thr_instance *instance, enum thr_peer_set set, ui
 			return;
 }
 
-int thr_peers_add(struct thr_instance *instance, enum thr_peer_set set,
-		  const struct thr_peer *peers, size_t count, struct thr_error *error)
+static int update(int map_fd, const struct thr_peer *peers, size_t count)
 {
-	AUTO_FREE struct thr_source_id *ids = calloc(count + 1, sizeof(*ids));
-	AUTO_FREE struct thr_expiry *expiries = calloc(count + 1, sizeof(*expiries));
+	AUTO_FREE struct thr_source_id *ids = calloc(count, sizeof(*ids));
+	AUTO_FREE struct thr_expiry *expiries = calloc(count, sizeof(*expiries));
 	LIBBPF_OPTS(bpf_map_batch_opts, options);
 	__u32 done = (__u32)count;
 
 	if (!ids || !expiries)
-		return thr_fail(error, ENOMEM, "out of memory");
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		ids[i] = id_of(&peers[i].source);
+		expiries[i].until_ns = peers[i].until_ns;
+	}
+	return bpf_map_update_batch(map_fd, ids, expiries, &done, &options) ? -errno : 0;
+}
+
+int thr_peers_add(struct thr_instance *instance, enum thr_peer_set set,
+		  const struct thr_peer *peers, size_t count, struct thr_error *error)
+{
+	int r;
+
 	if (!thr_peer_v6_bits(instance))
 		return thr_fail(error, ENODATA,
 				"the throttle has no tables yet: 'xdp-throttle apply -c FILE' sets "
 				"them");
-	for (size_t i = 0; i < count; i++) {
-		ids[i] = id_of(&peers[i].source);
-		expiries[i].until_ns = peers[i].until_ns;
+	for (size_t i = 0; i < count; i++)
 		raise_until(instance, set, peers[i].until_ns);
-	}
-	if (count && bpf_map_update_batch(map_of(instance, set), ids, expiries, &done, &options))
-		return thr_fail(error, errno, "the kernel did not take %zu sources: %s", count,
-				strerror(errno));
-	return 0;
+	r = count ? update(map_of(instance, set), peers, count) : 0;
+	return r ? thr_fail(error, -r, "the kernel did not take %zu sources: %s", count,
+			    strerror(-r))
+		 : 0;
 }
 
 uint64_t thr_peers_find(const struct thr_instance *instance, enum thr_peer_set set,
