@@ -114,7 +114,7 @@ static int add(struct thr_instance *instance, void *context, struct thr_error *e
 	const struct thr_arguments *arguments = context;
 	uint64_t now_ns = thr_clock_monotonic_ns(), for_ms, before_ns;
 	char text[THR_PREFIX_TEXT], length[THR_DURATION_TEXT];
-	struct thr_peer peer;
+	struct thr_peer peer = {};
 	int result = find_length(arguments, &for_ms, error);
 
 	if (!result)
@@ -147,7 +147,7 @@ static int del(struct thr_instance *instance, void *context, struct thr_error *e
 	const struct thr_arguments *arguments = context;
 	uint64_t now_ns = thr_clock_monotonic_ns();
 	char text[THR_PREFIX_TEXT];
-	struct thr_prefix source;
+	struct thr_prefix source = {};
 	int result = find_source(instance, arguments->operand, &source, error);
 
 	if (result)
