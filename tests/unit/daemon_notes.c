@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The rings by which workers tell the master of clients. */
+/* The rings by which workers tell the master of clients, and what it makes of that. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/notes.h"
+#include "core/clock.h"
+#include "daemon/master.h"
 #include "support/run.h"
 
 #define ROOM (4 * THR_NOTES_A_RING)
@@ -142,6 +143,69 @@ static void a_count_out_of_step_costs_notes_but_no_more(void **state)
 	thr_notes_free(notes);
 }
 
+/* --- what the master makes of one --- */
+
+#define S THR_NS_PER_S
+#define NOW (1000 * S)
+
+static const char both[] =
+	"rate_limit: {requests_per_second: 1, block: {refusals_per_minute: 1, for: 30s}}\n"
+	"xdp: {interfaces: [nowhere0], services: [{name: web, ports: [80], "
+	"new_sources: {per_second: 1}}]}\n";
+static const char neither[] = "xdp: {interfaces: [nowhere0]}\n";
+
+/* Until when a note from 192.0.2.1 is in force; 0: never. */
+static uint64_t judged(const char *text, uint32_t kind, uint64_t until_ns)
+{
+	static const uint8_t bytes[] = {192, 0, 2, 1};
+	struct thr_note note = {.kind = kind, .until_ns = until_ns};
+	struct thr_config *config;
+	bool good;
+
+	assert_int_equal(thr_config_parse("test.yaml", text, strlen(text), NULL, &config, NULL), 0);
+	thr_address_set_v4(&note.address, bytes);
+	good = thr_heed_judge(config, &note, NOW);
+	thr_config_free(config);
+	return good ? note.until_ns : 0;
+}
+
+static void a_note_is_in_force_as_long_as_it_says_up_to_the_longest(void **state)
+{
+	(void)state;
+	assert_int_equal(judged(both, THR_NOTE_BLOCKED, NOW + 20 * S), NOW + 20 * S);
+	assert_int_equal(judged(both, THR_NOTE_BLOCKED, NOW + 31 * S), NOW + 30 * S);
+	assert_int_equal(judged(both, THR_NOTE_BLOCKED, UINT64_MAX), NOW + 30 * S);
+	assert_int_equal(judged(both, THR_NOTE_VERIFIED, NOW + 31 * S), NOW + 31 * S);
+	assert_int_equal(judged(both, THR_NOTE_VERIFIED, UINT64_MAX), NOW + THR_VERIFIED_NS);
+}
+
+static void a_note_that_is_over_is_dropped(void **state)
+{
+	(void)state;
+	assert_int_equal(judged(both, THR_NOTE_BLOCKED, NOW), 0);
+	assert_int_equal(judged(both, THR_NOTE_VERIFIED, 0), 0);
+}
+
+static void a_note_that_nobody_asks_for_is_dropped(void **state)
+{
+	(void)state;
+	assert_int_equal(judged(both, THR_NOTES, NOW + S), 0);
+	assert_int_equal(judged(both, UINT32_MAX, NOW + S), 0);
+	assert_int_equal(judged(neither, THR_NOTE_BLOCKED, NOW + S), 0);
+	assert_int_equal(judged(neither, THR_NOTE_VERIFIED, NOW + S), 0);
+}
+
+static void a_note_of_no_address_is_dropped(void **state)
+{
+	struct thr_note note = {.kind = THR_NOTE_BLOCKED, .until_ns = NOW + S};
+	struct thr_config *config;
+
+	(void)state;
+	assert_int_equal(thr_config_parse("test.yaml", both, strlen(both), NULL, &config, NULL), 0);
+	assert_false(thr_heed_judge(config, &note, NOW));
+	thr_config_free(config);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -150,6 +214,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_there_is_no_room_for_stays_and_no_worker_is_left_out),
 		cmocka_unit_test(notes_of_another_process_arrive_and_outlive_it),
 		cmocka_unit_test(a_count_out_of_step_costs_notes_but_no_more),
+		cmocka_unit_test(a_note_is_in_force_as_long_as_it_says_up_to_the_longest),
+		cmocka_unit_test(a_note_that_is_over_is_dropped),
+		cmocka_unit_test(a_note_that_nobody_asks_for_is_dropped),
+		cmocka_unit_test(a_note_of_no_address_is_dropped),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -49,8 +49,7 @@ static bool is_wanted(const struct thr_config *config)
 	return most_ns(config, THR_NOTE_VERIFIED) || most_ns(config, THR_NOTE_BLOCKED);
 }
 
-/* Bound what the note says; false: it says nothing. */
-static bool judge(const struct thr_config *config, struct thr_note *note, uint64_t now_ns)
+bool thr_heed_judge(const struct thr_config *config, struct thr_note *note, uint64_t now_ns)
 {
 	static const uint8_t unspecified[sizeof(note->address.bytes)];
 	uint64_t latest_ns = now_ns + most_ns(config, note->kind);
@@ -71,7 +70,7 @@ static void take(struct thr_master *master, uint64_t now_ns)
 	struct thr_note *kept = end;
 
 	for (struct thr_note *note = end; note < end + count; note++)
-		if (judge(master->generation->config, note, now_ns))
+		if (thr_heed_judge(master->generation->config, note, now_ns))
 			*kept++ = *note;
 	heard->count += (size_t)(kept - end);
 	master->facts.notes_dropped += count - (size_t)(kept - end);

@@ -225,6 +225,10 @@ void thr_heed_free(struct thr_master *master); /* also what was not made */
  * in force asks for it. */
 void thr_heed_watch(struct thr_master *master);
 
+/* Whether a note, which may be a stranger's, says something that the configuration asks for;
+ * its time is cut to the longest that it may be in force. */
+bool thr_heed_judge(const struct thr_config *config, struct thr_note *note, uint64_t now_ns);
+
 /* --- reload.c --- */
 
 /* Read the file again and put it in force, or change nothing and say why. The

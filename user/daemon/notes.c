@@ -86,7 +86,8 @@ size_t thr_notes_take(struct thr_notes *notes, struct thr_note *into, size_t roo
 
 		count += take(&notes->rings[at], &notes->taken[at], into + count, room - count);
 	}
-	notes->first = (notes->first + 1) % notes->workers;
+	if (++notes->first >= notes->workers)
+		notes->first = 0;
 	return count;
 }
 
