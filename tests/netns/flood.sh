@@ -168,7 +168,7 @@ stop_serving() {
 # connect ADDRESS FIRST-SOURCE SOURCES COUNT OPTION...: prints the result.
 connect() {
 	in_ns "$client" "$CLIENTS" connect "$1" 80 --from "$2" --sources "$3" --count "$4" \
-		--at-once 100 "${@:5}"
+		--at-once 250 "${@:5}"
 }
 
 verified_sources() { dump thr_verified | grep -c until_ns || true; }
