@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# shellcheck shell=bash disable=SC2154 # work, SERVER, ...: of demo.sh
+# shellcheck shell=bash disable=SC2153,SC2154 # work, SERVER, CLIENT, ...: of demo.sh
 #
 # The phase of the flood that no limit of a source holds back: its addresses are
 # spoofed, and so many that hardly one is over. Sourced by demo.sh.
