@@ -29,6 +29,7 @@
 #include "gate.h"
 #include "source.h"
 #include "limit.h"
+#include "synack.h"
 #include "challenge.h"
 #include "account.h"
 

@@ -59,6 +59,33 @@ static int setup(void **state)
 	return thr_xdp_setup(state);
 }
 
+static void given_address(const char *text, in_port_t port, struct sockaddr_storage *ret_address)
+{
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
+
+	memset(ret_address, 0, sizeof(*ret_address));
+	v4->sin_port = htons(port); /* where IPv6 has it too */
+	v4->sin_family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	assert_int_equal(inet_pton(v4->sin_family, text,
+				   v4->sin_family == AF_INET ? (void *)&v4->sin_addr
+							     : (void *)&v6->sin6_addr),
+			 1);
+}
+
+/* The kernel sets the route to an IPv6 address of its own a moment after the address. */
+static void wait_for_route(const char *address)
+{
+	struct sockaddr_storage to;
+	int tries = 10000, probe = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	given_address(address, 9, &to);
+	while (connect(probe, (struct sockaddr *)&to, sizeof(struct sockaddr_in6)) && tries--)
+		usleep(1000);
+	assert_true(tries > 0);
+	close(probe);
+}
+
 /* The frames' addresses are the machine's own; a budget of one connection an hour for
  * port 80, which is used up; what is offered is what Linux offers by default. */
 static struct thr_xdp *given_overload(void **state, enum thr_overload policy)
@@ -68,7 +95,9 @@ static struct thr_xdp *given_overload(void **state, enum thr_overload policy)
 
 	run("ip link set lo mtu 1500 up");
 	run("ip addr add " SERVER "/32 dev lo && ip addr add " CLIENT "/32 dev lo");
-	run("ip addr add " SERVER6 "/128 dev lo nodad && ip addr add " CLIENT6 "/128 dev lo nodad");
+	run("ip -6 addr add " SERVER6 "/128 dev lo && ip -6 addr add " CLIENT6 "/128 dev lo");
+	wait_for_route(SERVER6);
+	wait_for_route(CLIENT6);
 	write_sysctl("ipv4/tcp_syncookies", "2");
 	write_sysctl("ipv4/tcp_timestamps", "2");
 	xdp->services[WEB] = (struct thr_service){
@@ -83,20 +112,6 @@ static struct thr_xdp *given_overload(void **state, enum thr_overload policy)
 	thr_xdp_publish(xdp, 0, THR_ACTION_ENFORCE);
 	assert_reason(thr_xdp_send(xdp, SYN_FROM("203.0.113.77")), NEW_CONNECTION);
 	return xdp;
-}
-
-static void given_address(const char *text, in_port_t port, struct sockaddr_storage *ret_address)
-{
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret_address;
-	struct sockaddr_in *v4 = (struct sockaddr_in *)ret_address;
-
-	memset(ret_address, 0, sizeof(*ret_address));
-	v4->sin_port = htons(port); /* where IPv6 has it too */
-	v4->sin_family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	assert_int_equal(inet_pton(v4->sin_family, text,
-				   v4->sin_family == AF_INET ? (void *)&v4->sin_addr
-							     : (void *)&v6->sin6_addr),
-			 1);
 }
 
 static int given_socket(const char *address, in_port_t port)
@@ -586,7 +601,7 @@ static void syn_that_would_be_forwarded_is_not_answered(void **state)
 	challenged(xdp, LAYERS(ETH, IP4(), LINUX_SYN), &answer);
 	challenged(xdp, LAYERS(ETH, IP6(), LINUX_SYN), &answer);
 	run("ip addr del " SERVER "/32 dev lo && ip route add " SERVER "/32 dev lo");
-	run("ip addr del " SERVER6 "/128 dev lo && ip route add " SERVER6 "/128 dev lo");
+	run("ip -6 addr del " SERVER6 "/128 dev lo && ip -6 route add " SERVER6 "/128 dev lo");
 	assert_reason(thr_xdp_send(xdp, LAYERS(ETH, IP4(), LINUX_SYN)), UNCHALLENGED);
 	assert_reason(thr_xdp_send(xdp, LAYERS(ETH, IP6(), LINUX_SYN)), UNCHALLENGED);
 	close(listener);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Both ends of TCP connections that carry something, for tests of real connections.
 
-  peers.py serve ADDRESS PORT [RECEIVE_BUFFER]
+  peers.py serve ADDRESS PORT
                   returns on each connection what came, in messages of 8 bytes of
                   length and that many of content; says "ready" once it listens
   peers.py ask ADDRESS PORT BYTES SOURCE...
@@ -39,12 +39,10 @@ def echo(connection):
             connection.sendall(receive(connection, int.from_bytes(head, "big")))
 
 
-def serve(address, port, buffer=None):
+def serve(address, port):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if buffer:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(buffer))
         listener.bind((address, int(port)))
         listener.listen(1024)
         print("ready", flush=True)
