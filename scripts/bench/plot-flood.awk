@@ -48,13 +48,13 @@ $1 == "sweep" {
 }
 $1 == "client" && $4 == "other" {
 	n = place($3, $2, 0, $5)
-	if (!(($3, $2, n) in y_of) || $9 > y_of[$3, $2, n]) {
+	if (!(($3, $2, n) in y_of) || ($5 == "max" ? $6 / $8 > x_of[$3, $2, n] : $9 > y_of[$3, $2, n])) {
 		y_of[$3, $2, n] = $9 + 0
 		x_of[$3, $2, n] = $6 / $8
 	}
 }
 $1 == "client" && $4 == "same" {
-	if (!(($3, $2) in same_y) || $9 > same_y[$3, $2]) {
+	if (!(($3, $2) in same_y) || $6 / $8 > same_x[$3, $2]) {
 		same_y[$3, $2] = $9 + 0
 		same_x[$3, $2] = $6 / $8
 	}
@@ -79,6 +79,11 @@ function highest(table,    key, part, max) {
 		split(key, part, SUBSEP)
 		if (part[1] == table && y_of[key] > max)
 			max = y_of[key]
+	}
+	for (key in same_y) {
+		split(key, part, SUBSEP)
+		if (part[1] == table && same_y[key] > max)
+			max = same_y[key]
 	}
 	return max
 }

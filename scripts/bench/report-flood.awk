@@ -10,8 +10,8 @@
 #
 # separated by tabs, but for testrun one a round. Variables: json (path to write), kernel,
 # cpu, date, quick, rounds, replays, bits and rates (lists), budget_rate, budget_burst.
-# Runs with figures.awk. The best round of a cost and of a client's rate counts; of the
-# replayed flood all rounds together do. Exit status 1 when a bound does not hold or was
+# Runs with figures.awk. The best round of a cost and of a client's rate counts, but beside
+# the highest flood the one with the highest; of the replayed flood all rounds together do. Exit status 1 when a bound does not hold or was
 # not measured.
 
 BEGIN {
@@ -69,7 +69,7 @@ $1 == "sweep" || $1 == "replay" {
 }
 $1 == "client" {
 	key = $2 SUBSEP $3 SUBSEP $4 SUBSEP $5
-	if (!(key in per_second) || $9 > per_second[key]) {
+	if (!(key in per_second) || ($5 == "max" ? $6 / $8 > offered[key] : $9 > per_second[key])) {
 		per_second[key] = $9 + 0
 		offered[key] = $6 / $8
 		taken[key] = $7 / $8

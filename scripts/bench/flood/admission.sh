@@ -61,7 +61,7 @@ encounter() {
 	wait "$flooder" || die "the flood of $name failed"
 	next_client=$(((next_client + clients) % 60000))
 	sent=$(<"$work/flood")
-	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(member "$sent" packets)" \
+	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(member "$sent" offered)" \
 		"$(($(attack_syns "$name") - before))" "$(member "$sent" seconds)" \
 		"$(member "$met" answered)" "$clients" "$(member "$met" p99_ms)"
 }
@@ -95,7 +95,7 @@ measure_sweep() {
 
 # Lines of: replay, row, round, what encounter says; by tabs.
 measure_replay() {
-	local round name seconds own
+	local round name seconds
 	seconds=$(awk "BEGIN { print $REPLAY_SYNS / $REPLAY_RATE }")
 	for ((round = 0; round < replays; round++)); do
 		progress "  a flood in which no source repeats, round $((round + 1)) of $replays"

@@ -24,7 +24,8 @@ cost_cases() { # family, source
 		case_line vary_drop "$1" "$bits" - vary_drop "$2" drop
 		case_line drop "$1" "$bits" drop vary_throttle "$2" drop
 		case_line source "$1" "$bits" source vary_throttle "$2" any
-		has_host challenge && [[ $1 = 4 ]] || continue # where the server listens
+		[[ $1 = 4 ]] || continue # where the server listens
+		has_host challenge || continue
 		case_line restored_drop "$1" "$bits" - restored_drop "$2" drop
 		case_line challenge "$1" "$bits" challenge restored_throttle "$2" tx
 	done

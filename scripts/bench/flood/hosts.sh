@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# shellcheck shell=bash disable=SC2154 # work: of flood.sh
+# shellcheck shell=bash disable=SC2154,SC2034 # work, pid_of: of flood.sh
 #
 # The hosts that are flooded: one namespace each, all with a server on port 80, joined
 # to the world by a link of their own. Sourced by flood.sh.
