@@ -301,7 +301,7 @@ static __always_inline void limit_give_back_tier(struct ladder *ladder, const st
 	}
 }
 
-/* Charge every kind of the packet, or none. */
+/* Charge the kinds of the packet one by one, up to the first that is refused. */
 static __always_inline int limit_charge_tier(struct ladder *ladder, const struct tier *tier,
 					     struct charge *charge)
 {
@@ -317,7 +317,6 @@ static __always_inline int limit_charge_tier(struct ladder *ladder, const struct
 		}
 		if (charge->taking.wait)
 			source_remember_refusal(ladder, kind, reason, charge->taking.wait);
-		limit_give_back_tier(ladder, tier, charge);
 		return reason;
 	}
 	return 0;
@@ -355,8 +354,9 @@ static __always_inline int limit_overload(const struct ladder *ladder,
 
 /*
  * The source's own buckets, then those of its prefix, then the service's budget:
- * charged all, or none. But a SYN that is answered with a cookie stays charged: no
- * address is sent more answers than it may open connections.
+ * charged all, or none. But what a budget's end lets pass, or has answered with a
+ * cookie, stays charged to the buckets that had it: so nobody is sent more answers
+ * than connections he may open, unless it is his own bucket that cannot be had.
  */
 static __always_inline int limit_charge_all(struct ladder *ladder, const struct tier *own,
 					    const struct tier *wide,
@@ -366,18 +366,14 @@ static __always_inline int limit_charge_all(struct ladder *ladder, const struct 
 				.is_verified = ladder->is_verified};
 	int reason = limit_charge_tier(ladder, own, &charge);
 
-	if (!reason && wide->first) {
+	if (!reason && wide->first)
 		reason = limit_charge_tier(ladder, wide, &charge);
-		if (reason)
-			limit_give_back_tier(ladder, own, &charge);
-	}
-	if (reason == THR_REASON_NO_OWN_BUCKET)
-		return limit_overload(ladder, service, reason);
-	if (reason || !ladder->is_budgeted ||
-	    limit_take_budget(ladder->service, &charge, &service->new_sources, ladder->live))
-		return reason;
-	reason = limit_overload(ladder, service, THR_REASON_NEW_SOURCES_OVER);
-	if (reason != THR_REASON_NEW_SOURCES_OVER)
+	if (!reason && ladder->is_budgeted &&
+	    !limit_take_budget(ladder->service, &charge, &service->new_sources, ladder->live))
+		reason = THR_REASON_NEW_SOURCES_OVER;
+	if (reason == THR_REASON_NEW_SOURCES_OVER || reason == THR_REASON_NO_OWN_BUCKET)
+		reason = limit_overload(ladder, service, reason);
+	if (!reason || reason == THR_REASON_OVERLOAD_PASSED || reason == THR_REASON_CHALLENGED)
 		return reason;
 	if (wide->first)
 		limit_give_back_tier(ladder, wide, &charge);

@@ -155,6 +155,28 @@ static void without_promotions_left_the_service_may_challenge(void **state)
 	assert_reason(thr_xdp_send(xdp, SYN_FROM(rivals.text[2])), CHALLENGED);
 }
 
+/* It is within its own limit, and its prefix shares a cell that is over. */
+static void what_passes_for_want_of_a_prefix_bucket_is_charged_to_the_source(void **state)
+{
+	struct thr_xdp *xdp = thr_xdp_given(state);
+	struct thr_bucket_key key = key_of(0xc0000200);
+	struct rivals rivals;
+
+	key.scope = THR_SCOPE_TIER | 120 << 8;
+	GRANT(xdp, .kind = THR_CONNECTIONS, .rate = 10, .burst = 5);
+	GRANT(xdp, .policy = 300, .kind = THR_CONNECTIONS, .rate = 10, .burst = 3,
+	      .scope = key.scope);
+	xdp->services[0].tier[0] = 300;
+	BUDGET(xdp, .rate = 1000, .burst = 1000, .on_overload = THR_OVERLOAD_PASS);
+	thr_xdp_publish(xdp, 0, THR_ACTION_ENFORCE);
+	find_rivals(xdp, place_of(xdp, &key, THR_CONNECTIONS), THR_CONNECTIONS, &rivals);
+	allow_promotions(xdp, 0);
+	assert_int_equal(thr_xdp_offer(xdp, SYN_FROM(rivals.text[0]), 50), 3);
+	for (int i = 0; i < 5; i++)
+		assert_reason(thr_xdp_send(xdp, SYN_FROM("192.0.2.1")), OVERLOAD_PASSED);
+	assert_reason(thr_xdp_send(xdp, SYN_FROM("192.0.2.1")), OVER_CONNECTIONS);
+}
+
 static void verified_source_is_promoted_beyond_the_budget(void **state)
 {
 	struct rivals rivals;
@@ -348,6 +370,7 @@ int main(int argc, char **argv)
 		XDP_TEST(without_promotions_left_the_service_may_drop),
 		XDP_TEST(without_promotions_left_the_service_may_let_pass),
 		XDP_TEST(without_promotions_left_the_service_may_challenge),
+		XDP_TEST(what_passes_for_want_of_a_prefix_bucket_is_charged_to_the_source),
 		XDP_TEST(verified_source_is_promoted_beyond_the_budget),
 		XDP_TEST(flood_of_random_sources_makes_no_entry),
 		XDP_TEST(packets_have_buckets_of_their_own_too),
