@@ -44,10 +44,13 @@
  *
  * What an attacker gets out of it. Answers to the address that it pretends to have: one
  * for each SYN, no longer than that, and no more than the address may open connections,
- * since the SYN stays charged. Whoever saw a cookie can send its ACK again until it
- * expires, from 1 to 2 minutes, and a guessed cookie is right once in some 2^22 times:
- * both hold for SYN cookies in general. Verified is only who returned a cookie, or has a
- * connection that the kernel holds to be open.
+ * since the SYN stays charged; but without end where the address shares a cell that is
+ * over and can have no bucket of its own (limit.h), as the kernel would answer too.
+ * Whoever saw a cookie can send its ACK again until it expires, from 1 to 2 minutes: with
+ * a reset between, each opens a connection that no limit on connections counts. A guessed
+ * cookie is right once in 2^29 times. All of that holds for SYN cookies in general.
+ * Verified is only who returned a cookie, or has a connection that the kernel holds to be
+ * open.
  *
  * The functions that are not inline are global: the verifier proves each once, by itself;
  * hence the checks of arguments and of where headers lie.
