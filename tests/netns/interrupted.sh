@@ -84,27 +84,59 @@ test_apply_killed_at_any_moment_leaves_the_old_or_the_new_tables() {
 	expect "entries in the end" "$(entries)" "$LARGE"
 }
 
+# challenging > FILE: what needs sysctls.
+challenging() {
+	echo 'xdp:
+  services: [{name: web, ports: [80], new_sources: {per_second: 1, on_overload: challenge}}]'
+}
+
+# kill_after MICROSECONDS COMMAND...: counts in `killed`.
+kill_after() {
+	start "$server" output "$THROTTLE" "${@:2}"
+	sleep "$(printf '0.%06d' "$1")"
+	kill -KILL "$started" 2>/dev/null || true # unless it is done already
+	join "$started" || killed=$((killed + 1))
+}
+
 # What is remembered of a sysctl is true whenever the command ends.
 test_apply_killed_at_any_moment_forgets_no_sysctl() {
 	local -r sysctls=/proc/sys/net/ipv4/tcp_syncookies
 	make_topology
 	in_ns "$server" sh -c "echo 1 >$sysctls"
 	table_of "$SMALL" >"$work/plain.yaml"
-	sed '1a\  services: [{name: web, ports: [80], new_sources: {per_second: 1, on_overload: challenge}}]' \
-		"$work/plain.yaml" >"$work/challenge.yaml"
+	sed "1a\\$(challenging | tail -n 1)" "$work/plain.yaml" >"$work/challenge.yaml"
 	throttle attach --dev to-attacker -c "$work/plain.yaml"
 	killed=0
 
 	for ((delay_us = 0; delay_us < 60000; delay_us += 2000)); do
-		start "$server" output "$THROTTLE" apply -c "$work/challenge.yaml"
-		sleep "$(printf '0.%06d' "$delay_us")" # one of thirty moments
-		kill -KILL "$started" 2>/dev/null || true # unless it is done already
-		join "$started" || killed=$((killed + 1))
-
+		kill_after "$delay_us" apply -c "$work/challenge.yaml" # one of thirty moments
 		throttle apply -c "$work/plain.yaml"
 		expect "killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
 	done
 	comment "killed $killed times of 30"
+	((killed > 0)) || fail "each was done before it was to be killed"
+}
+
+# A throttle that no interface has is gone, and what it remembers with it.
+test_attach_or_detach_killed_at_any_moment_forgets_no_sysctl() {
+	local -r sysctls=/proc/sys/net/ipv4/tcp_syncookies
+	make_topology
+	in_ns "$server" sh -c "echo 1 >$sysctls"
+	challenging >"$work/challenge.yaml"
+	killed=0
+
+	for ((delay_us = 0; delay_us < 90000; delay_us += 1000)); do
+		kill_after "$delay_us" attach --dev to-attacker -c "$work/challenge.yaml"
+		throttle detach --dev to-attacker || true # unless it was not attached
+		expect "attach killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
+	done
+	for ((delay_us = 0; delay_us < 30000; delay_us += 500)); do
+		throttle attach --dev to-attacker -c "$work/challenge.yaml"
+		kill_after "$delay_us" detach --dev to-attacker
+		throttle detach --dev to-attacker || true # unless it was not attached
+		expect "detach killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
+	done
+	comment "killed $killed times of 150"
 	((killed > 0)) || fail "each was done before it was to be killed"
 }
 

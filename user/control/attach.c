@@ -210,13 +210,15 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 	if (!code)
 		code = thr_instance_open(id, &fresh, error);
 	if (!code && !running && request->tables)
-		code = thr_tables_write(&fresh, request->tables, &result->notices, error);
+		code = thr_tables_write_first(&fresh, request->tables, error);
 	if (!code) {
 		code = attach_in_mode(running, &fresh, index, request, result, error);
 		attached = !code;
 	}
 	if (!code && running && request->tables)
 		code = thr_tables_write(&fresh, request->tables, &result->notices, error);
+	if (!code && !running && request->tables)
+		thr_challenge_prepare(&fresh, request->tables, &result->notices);
 	if (!code) {
 		note_fallback(&fresh, index, result->native_error);
 	} else if (attached) {
@@ -225,8 +227,6 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 
 		detach_one(&fresh, &undo, NULL);
 	}
-	if (code && !running)
-		thr_challenge_restore(&fresh, NULL);
 	thr_instance_clear(&fresh);
 	thr_program_free(program);
 	return code;
@@ -458,6 +458,22 @@ int thr_attach(const struct thr_attach_request *request, struct thr_attach_resul
 	return code;
 }
 
+/* What the sysctls were is known as long as an interface has the throttle: they are put
+ * back before the last one is detached, so that whoever kills this process in between can
+ * detach again. */
+static int detach_and_restore(struct thr_instance *instance, const struct thr_attachment *at,
+			      struct thr_notices *notices, struct thr_error *error)
+{
+	int result;
+
+	if (instance->attachment_count == 1)
+		thr_challenge_restore(instance, notices);
+	result = detach_one(instance, at, error);
+	if (result)
+		thr_challenge_resume(instance);
+	return result;
+}
+
 int thr_detach(const char *device, struct thr_notices *notices, struct thr_error *error)
 {
 	struct thr_instances instances = {};
@@ -471,10 +487,8 @@ int thr_detach(const char *device, struct thr_notices *notices, struct thr_error
 	if (!result) {
 		const struct thr_attachment *at = find_attachment(instance, if_nametoindex(device));
 
-		result = at ? detach_one(instance, at, error)
+		result = at ? detach_and_restore(instance, at, notices, error)
 			    : thr_fail(error, ENODEV, "%s: the interface is gone", device);
-		if (!result && instance->attachment_count == 1)
-			thr_challenge_restore(instance, notices);
 	}
 	thr_instances_clear(&instances);
 	return result;

@@ -77,6 +77,32 @@ static int write_number(const char *path, int value)
 	return fd < 0 || dprintf(fd, "%d\n", value) < 0 ? -errno : 0;
 }
 
+/* --- what may be offered --- */
+
+/* As tcp_select_initial_window() of net/ipv4/tcp_output.c does for a socket whose buffer
+ * the application left alone. */
+static uint8_t window_scale(void)
+{
+	int rmem = read_or(PATH_OF("ipv4/tcp_rmem"), 6 << 20);
+	int rmem_max = read_or(PATH_OF("core/rmem_max"), 0);
+	unsigned int space = (unsigned int)(rmem > rmem_max ? rmem : rmem_max);
+	int scale = 0;
+
+	while (scale < 14 && space >> (scale + 16))
+		scale++;
+	return (uint8_t)scale;
+}
+
+static void write_offer(struct thr_instance *instance)
+{
+	instance->live->offer = (struct thr_offer){
+		.timestamps = read_or(sysctls[THR_SYSCTL_TIMESTAMPS].path, 0) == WANTED,
+		.sack = read_or(PATH_OF("ipv4/tcp_sack"), 0) != 0,
+		.window_scale =
+			read_or(PATH_OF("ipv4/tcp_window_scaling"), 0) ? window_scale() : UINT8_MAX,
+	};
+}
+
 /* --- setting --- */
 
 static bool challenges(const struct thr_service_config *service)
@@ -117,7 +143,7 @@ static int set(struct thr_sysctl_change *change, const char *path, int *ret_was)
 void thr_challenge_prepare(struct thr_instance *instance, const struct thr_tables *tables,
 			   struct thr_notices *notices)
 {
-	for (int i = 0; i < THR_SYSCTLS; i++) {
+	for (int i = 0; i < THR_SYSCTLS && thr_challenge_is_wanted(tables); i++) {
 		int was;
 		int result = set(&instance->live->sysctl[i], sysctls[i].path, &was);
 
@@ -130,6 +156,7 @@ void thr_challenge_prepare(struct thr_instance *instance, const struct thr_table
 				 "restores it",
 				 sysctls[i].name, was, WANTED, find_challenging(tables)->name);
 	}
+	write_offer(instance);
 }
 
 /* --- restoring --- */
@@ -200,31 +227,15 @@ void thr_challenge_restore(struct thr_instance *instance, struct thr_notices *no
 		restore(&live->sysctl[i], i, notices);
 }
 
-/* --- what may be offered --- */
-
-/* As tcp_select_initial_window() of net/ipv4/tcp_output.c does for a socket whose buffer
- * the application left alone. */
-static uint8_t window_scale(void)
+void thr_challenge_resume(struct thr_instance *instance)
 {
-	int rmem = read_or(PATH_OF("ipv4/tcp_rmem"), 6 << 20);
-	int rmem_max = read_or(PATH_OF("core/rmem_max"), 0);
-	unsigned int space = (unsigned int)(rmem > rmem_max ? rmem : rmem_max);
-	int scale = 0;
+	int was;
 
-	while (scale < 14 && space >> (scale + 16))
-		scale++;
-	return (uint8_t)scale;
+	for (int i = 0; i < THR_SYSCTLS && is_challenging(instance->live); i++)
+		set(&instance->live->sysctl[i], sysctls[i].path, &was);
 }
 
-void thr_challenge_offer(struct thr_instance *instance)
-{
-	instance->live->offer = (struct thr_offer){
-		.timestamps = read_or(sysctls[THR_SYSCTL_TIMESTAMPS].path, 0) == WANTED,
-		.sack = read_or(PATH_OF("ipv4/tcp_sack"), 0) != 0,
-		.window_scale =
-			read_or(PATH_OF("ipv4/tcp_window_scaling"), 0) ? window_scale() : UINT8_MAX,
-	};
-}
+/* --- for status --- */
 
 bool thr_challenge_describe(const struct thr_instance *instance,
 			    char text[static THR_CHALLENGE_TEXT])

@@ -25,17 +25,18 @@
 /* Whether SYNs are to be answered under `tables`: monitoring changes nothing. */
 bool thr_challenge_is_wanted(const struct thr_tables *tables);
 
-/* Set what `tables`, which want it, need; before they are in force. */
+/* Set what `tables` need, where they want it, before they are in force, and fill in what a
+ * SYN-ACK may offer. The instance is attached: what was set is forgotten with it. */
 void thr_challenge_prepare(struct thr_instance *instance, const struct thr_tables *tables,
 			   struct thr_notices *notices);
 
 /* Put back what was set, unless somebody else changed it in the meantime, or another
  * throttle of this network namespace needs it: then that one puts it back. For tables that
- * do not challenge, after they are in force, and for the last interface, once detached. */
+ * do not challenge, after they are in force, and for the last interface, before it is detached. */
 void thr_challenge_restore(struct thr_instance *instance, struct thr_notices *notices);
 
-/* Fill in what a SYN-ACK may offer, as the sysctls are now. */
-void thr_challenge_offer(struct thr_instance *instance);
+/* The interface stays after all: set again what the tables in force need. */
+void thr_challenge_resume(struct thr_instance *instance);
 
 #define THR_CHALLENGE_TEXT 128
 

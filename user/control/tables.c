@@ -411,34 +411,58 @@ static int write_slot(struct writer *writer, struct thr_error *error)
 	return 0;
 }
 
-int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
-		     struct thr_notices *notices, struct thr_error *error)
+/* Write the slot that is not in use; on failure it is as empty as before. */
+static int write_idle(struct writer *writer, struct thr_error *error)
 {
-	bool challenges = thr_challenge_is_wanted(tables);
-	struct thr_live *live = instance->live;
-	struct writer writer = {.instance = instance, .tables = tables, .slot = !live->active};
-	struct timespec tick = {};
-	int result = write_slot(&writer, error);
+	int result = write_slot(writer, error);
 
-	thr_policy_set_clear(&writer.policies);
-	free(writer.keys);
-	free(writer.sources);
-	if (result) {
-		remove_sources(instance, writer.slot);
-		return result;
-	}
+	thr_policy_set_clear(&writer->policies);
+	free(writer->keys);
+	free(writer->sources);
+	if (result)
+		remove_sources(writer->instance, writer->slot);
+	return result;
+}
+
+static void swap(const struct writer *writer)
+{
+	struct thr_live *live = writer->instance->live;
+	struct timespec tick = {};
+
 	/* The coarse clock's resolution is the length of a timer tick. */
 	if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
 		live->jiffy_ns = (uint64_t)tick.tv_nsec;
 	live->version = THR_ABI_VERSION;
-	if (challenges)
-		thr_challenge_prepare(instance, tables, notices);
-	thr_challenge_offer(instance);
-	__atomic_store_n(&live->active, writer.slot, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&live->active, writer->slot, __ATOMIC_SEQ_CST);
 	wait_for_packets();
 	/* What stays here is removed before the next change. */
-	remove_sources(instance, !writer.slot);
-	if (!challenges)
+	remove_sources(writer->instance, !writer->slot);
+}
+
+int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
+		     struct thr_notices *notices, struct thr_error *error)
+{
+	struct writer writer = {
+		.instance = instance, .tables = tables, .slot = !instance->live->active};
+	int result = write_idle(&writer, error);
+
+	if (result)
+		return result;
+	thr_challenge_prepare(instance, tables, notices);
+	swap(&writer);
+	if (!thr_challenge_is_wanted(tables))
 		thr_challenge_restore(instance, notices);
 	return 0;
+}
+
+int thr_tables_write_first(struct thr_instance *instance, const struct thr_tables *tables,
+			   struct thr_error *error)
+{
+	struct writer writer = {
+		.instance = instance, .tables = tables, .slot = !instance->live->active};
+	int result = write_idle(&writer, error);
+
+	if (!result)
+		swap(&writer);
+	return result;
 }

@@ -21,6 +21,12 @@
 int thr_tables_write(struct thr_instance *instance, const struct thr_tables *tables,
 		     struct thr_notices *notices, struct thr_error *error);
 
+/* The same for an instance that no interface has yet, but for the sysctls: they are for
+ * thr_challenge_prepare(), once one has it, because until then nobody would put them back
+ * if this process were killed. */
+int thr_tables_write_first(struct thr_instance *instance, const struct thr_tables *tables,
+			   struct thr_error *error);
+
 /* The tables in force, for thr_tables_clear(). An instance that no table was
  * applied to has empty ones, with action THR_ACTION_OFF. */
 int thr_tables_read(const struct thr_instance *instance, struct thr_tables *ret_tables,
