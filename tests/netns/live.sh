@@ -149,6 +149,19 @@ test_service_that_is_new_begins_with_its_whole_budget() {
 	done
 }
 
+test_service_that_is_new_begins_with_its_whole_budget_where_every_number_was_in_use() {
+	make_topology
+	# shellcheck disable=SC2046 # words are meant
+	budget_of $(seq -f 'old%g' 255) | attach_with
+	expect_about "admitted to an old one" "$(admitted --count 1000 --sources 1000)" 100
+
+	# shellcheck disable=SC2046
+	budget_of $(seq -f 'new%g' 255) >"$work/a.yaml"
+	throttle apply -c "$work/a.yaml"
+
+	expect_about "admitted to a new one" "$(admitted --count 1000 --sources 1000)" 100
+}
+
 test_budget_beyond_which_new_sources_pass_counts_them() {
 	make_topology
 	budget_of web | sed 's/burst: 100/burst: 100, on_overload: pass/' | attach_with

@@ -179,16 +179,19 @@ static void number_services(const struct writer *writer, uint8_t numbers[THR_SER
 	}
 }
 
-/* A number that the table in force does not use may have a budget in debt, of the service
- * that had it before: who gets it now begins with a whole one. */
-static int renew_budget(const struct writer *writer, uint32_t number, struct thr_error *error)
+/* A number may have a budget in debt, of the service that had it before: one of another
+ * name begins with a whole one. Where all numbers are in use, it is still the other's until
+ * the swap, which may have that much more. */
+static int renew_budget(const struct writer *writer, uint32_t number, const char *name,
+			struct thr_error *error)
 {
 	const struct thr_service *live =
 		&writer->instance->services[!writer->slot * (THR_SERVICES_MAX + 1) + number];
 	const struct thr_budget whole = {};
 
-	if (!live->name[0] && bpf_map_update_elem(writer->instance->map_fd[THR_MAP_BUDGETS],
-						  &number, &whole, BPF_ANY))
+	if (strncmp(live->name, name, sizeof(live->name)) != 0 &&
+	    bpf_map_update_elem(writer->instance->map_fd[THR_MAP_BUDGETS], &number, &whole,
+				BPF_ANY))
 		return thr_fail(error, errno, "a budget cannot be written: %s", strerror(errno));
 	return 0;
 }
@@ -208,11 +211,11 @@ static int write_services(struct writer *writer, struct thr_error *error)
 	thr_policy_set_place(&writer->policies, 0, &fallback);
 	number_services(writer, numbers);
 	for (size_t i = 0; i < writer->tables->service_count; i++) {
-		int result = renew_budget(writer, numbers[i], error);
+		const struct thr_service_config *service = &writer->tables->services[i];
+		int result = renew_budget(writer, numbers[i], service->name, error);
 
 		if (!result)
-			result = write_service(writer, &writer->tables->services[i], numbers[i],
-					       error);
+			result = write_service(writer, service, numbers[i], error);
 		if (result)
 			return result;
 	}
