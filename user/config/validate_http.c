@@ -55,7 +55,7 @@ int thr_finish_limit(const struct thr_reader *reader, const struct thr_node *map
 	return thr_finish_client_limit(reader, map, &((struct thr_config *)into)->rate_limit);
 }
 
-/* A bucket of a minute's worth: more than that in a minute empties it. */
+/* A bucket of a minute's worth: what is beyond the rate empties it. */
 int thr_finish_block(const struct thr_reader *reader, const struct thr_node *map, void *into)
 {
 	struct thr_block_config *block = &((struct thr_config *)into)->block;
