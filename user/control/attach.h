@@ -36,7 +36,7 @@ struct thr_attach_result {
 int thr_attach(const struct thr_attach_request *request, struct thr_attach_result *ret_result,
 	       struct thr_error *error);
 
-/* Take our program, and no other, off the interface. After the last one, sysctls that
+/* Take our program, and no other, off the interface. Before the last one, sysctls that
  * were changed for the throttle are put back: `notices`, which may be NULL, says so. */
 int thr_detach(const char *device, struct thr_notices *notices, struct thr_error *error);
 
