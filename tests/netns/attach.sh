@@ -557,6 +557,19 @@ test_restore_leaves_alone_what_somebody_else_set() {
 	expect "sysctls" "$(sysctls)" "0 1"
 }
 
+# The kernel takes no cookie that carries what it does not have.
+test_status_tells_when_answers_offer_what_the_kernel_has_no_longer() {
+	make_topology
+	challenging >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	in_ns "$server" sysctl -qw net.ipv4.tcp_sack=0
+
+	expect_match "status" "$(throttle status)" \
+		'challenge +net.ipv4.tcp_\* or rmem_max have changed: apply the tables again'
+	throttle apply -c "$work/a.yaml"
+	expect_match "status" "$(throttle status)" $'\nchallenge +ready\n'
+}
+
 test_sysctls_set_before_are_left_as_they_were() {
 	make_topology
 	sysctls 2 2

@@ -93,9 +93,9 @@ static uint8_t window_scale(void)
 	return (uint8_t)scale;
 }
 
-static void write_offer(struct thr_instance *instance)
+static struct thr_offer offer_now(void)
 {
-	instance->live->offer = (struct thr_offer){
+	return (struct thr_offer){
 		.timestamps = read_or(sysctls[THR_SYSCTL_TIMESTAMPS].path, 0) == WANTED,
 		.sack = read_or(PATH_OF("ipv4/tcp_sack"), 0) != 0,
 		.window_scale =
@@ -156,7 +156,7 @@ void thr_challenge_prepare(struct thr_instance *instance, const struct thr_table
 				 "restores it",
 				 sysctls[i].name, was, WANTED, find_challenging(tables)->name);
 	}
-	write_offer(instance);
+	instance->live->offer = offer_now();
 }
 
 /* --- restoring --- */
@@ -242,6 +242,7 @@ bool thr_challenge_describe(const struct thr_instance *instance,
 {
 	int cookies = read_or(sysctls[THR_SYSCTL_SYNCOOKIES].path, -1);
 	int timestamps = read_or(sysctls[THR_SYSCTL_TIMESTAMPS].path, -1);
+	const struct thr_offer offer = offer_now();
 
 	if (!is_challenging(instance->live))
 		return false;
@@ -252,6 +253,9 @@ bool thr_challenge_describe(const struct thr_instance *instance,
 		snprintf(text, THR_CHALLENGE_TEXT,
 			 "tcp_timestamps is %d, wants %d: apply the tables again", timestamps,
 			 WANTED);
+	else if (memcmp(&offer, &instance->live->offer, sizeof(offer)) != 0)
+		snprintf(text, THR_CHALLENGE_TEXT,
+			 "net.ipv4.tcp_* or rmem_max have changed: apply the tables again");
 	else if (timestamps != WANTED)
 		snprintf(text, THR_CHALLENGE_TEXT,
 			 "ready, but tcp_timestamps is %d, wants %d: no window scaling, no SACK",
