@@ -359,6 +359,24 @@ test_allow_prefix_passes_though_it_is_blocked() {
 	expect "an answer" "$(ask "$client" 10.77.1.1 1)" 200
 }
 
+test_throttle_without_tables_keeps_no_note_from_the_others() {
+	make_topology
+	for dev in to-client to-attacker; do
+		in_ns "$server" ip link set dev "$dev" xdpdrv obj "$OBJECT" sec xdp
+	done
+	proxy '' "$STRICT"
+	in_ns "$server" ip link set dev to-client xdpdrv off
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$OBJECT" sec xdp
+
+	answers=$(ask "$attacker" 10.77.2.1 7)
+
+	expect "answers" "$answers" "200 429 429 429 429 429 429"
+	wait_until is_blocked_at to-attacker 10.77.2.2
+}
+
+# is_blocked_at DEV ADDRESS
+is_blocked_at() { throttle block list --dev "$1" | grep -q "^$2 "; }
+
 test_block_refuses_what_is_no_source_and_changes_nothing() {
 	make_topology
 	expect_match "without a throttle" "$(refused 1 throttle block list)" 'attach'

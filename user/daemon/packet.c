@@ -170,19 +170,24 @@ int thr_packet_note(const struct thr_xdp_config *xdp, const struct thr_note *not
 
 	if (!peers)
 		r = thr_fail(error, ENOMEM, "%s", strerror(ENOMEM));
-	for (size_t i = 0; i < instances.count && !r; i++) {
+	if (!r)
+		r = thr_fail(error, ENOENT, "no interface has the throttle any more");
+	/* One that has no tables, say, does not keep them from the others. */
+	for (size_t i = 0; i < instances.count && peers; i++) {
+		int each;
+
 		if (!count_named(&instances.items[i], xdp))
 			continue;
-		any = true;
-		r = note_kind(&instances.items[i], notes, count, THR_NOTE_VERIFIED, peers, error);
-		if (!r)
-			r = note_kind(&instances.items[i], notes, count, THR_NOTE_BLOCKED, peers,
-				      error);
+		each = note_kind(&instances.items[i], notes, count, THR_NOTE_VERIFIED, peers,
+				 error);
+		if (!each)
+			each = note_kind(&instances.items[i], notes, count, THR_NOTE_BLOCKED, peers,
+					 error);
+		any |= !each;
+		r = each;
 	}
 	thr_instances_clear(&instances);
-	if (!r && !any)
-		return thr_fail(error, ENOENT, "no interface has the throttle any more");
-	return r;
+	return any ? 0 : r;
 }
 
 void thr_packet_undo(const struct thr_xdp_config *xdp, const bool *attached)
