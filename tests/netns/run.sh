@@ -377,6 +377,29 @@ test_throttle_without_tables_keeps_no_note_from_the_others() {
 # is_blocked_at DEV ADDRESS
 is_blocked_at() { throttle block list --dev "$1" | grep -q "^$2 "; }
 
+# Of a client that is blocked, connections that are open stay.
+test_block_by_hand_is_not_shortened_by_the_proxy() {
+	make_topology
+	proxy '' "$STRICT"
+	mkfifo "$work/go"
+	start "$client" answers python3 -c '
+import socket, sys
+peer = socket.create_connection(("10.77.1.1", 8080), 5)
+print("connected", flush=True)
+open(sys.argv[1]).read()
+peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 7)
+while peer.recv(4096):
+    pass' "$work/go"
+	wait_until grep -q connected "$work/answers"
+
+	throttle block add 10.77.1.2 --for 24h
+	echo >"$work/go"
+	join "$started"
+	wait_until metric_is blocked_total 1
+
+	expect_match "list" "$(throttle block list)" '^10\.77\.1\.2 +(86400|863[0-9]{2})s$'
+}
+
 test_block_refuses_what_is_no_source_and_changes_nothing() {
 	make_topology
 	expect_match "without a throttle" "$(refused 1 throttle block list)" 'attach'

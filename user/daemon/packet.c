@@ -145,6 +145,22 @@ void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces
 	*ret_interfaces = interfaces;
 }
 
+/* A source stays blocked for what it has left, if that is more: an operator may have blocked
+ * it for longer, and is not to be undone by what the source still has open. */
+static struct thr_peer peer_of(const struct thr_instance *instance, enum thr_peer_set set,
+			       const struct thr_note *note)
+{
+	struct thr_peer peer = {thr_peer_source(instance, &note->address), note->until_ns};
+	uint64_t later_ns;
+
+	if (set != THR_PEERS_BLOCKED)
+		return peer;
+	later_ns = thr_peers_find(instance, set, &peer.source, note->until_ns);
+	if (later_ns)
+		peer.until_ns = later_ns;
+	return peer;
+}
+
 /* Those of one kind. `peers` has room for all. */
 static int note_kind(struct thr_instance *instance, const struct thr_note *notes, size_t count,
 		     enum thr_note_kind kind, struct thr_peer *peers, struct thr_error *error)
@@ -154,8 +170,7 @@ static int note_kind(struct thr_instance *instance, const struct thr_note *notes
 
 	for (size_t i = 0; i < count; i++)
 		if (notes[i].kind == kind)
-			peers[found++] = (struct thr_peer){
-				thr_peer_source(instance, &notes[i].address), notes[i].until_ns};
+			peers[found++] = peer_of(instance, set, &notes[i]);
 	return thr_peers_add(instance, set, peers, found, error);
 }
 
