@@ -47,8 +47,11 @@
  * since the SYN stays charged; but without end where the address shares a cell that is
  * over and can have no bucket of its own (limit.h), as the kernel would answer too.
  * Whoever saw a cookie can send its ACK again until it expires, from 1 to 2 minutes: with
- * a reset between, each opens a connection that no limit on connections counts. A guessed
- * cookie is right once in 2^29 times. All of that holds for SYN cookies in general.
+ * a reset between, each opens a connection. So a returned cookie is charged like a SYN, to
+ * a bucket of its own with twice the burst, as long as challenges go on. Of a source that
+ * is verified one tick in eight is looked at; who is caught there is verified no longer.
+ * Later on nobody looks, and the kernel takes such ACKs, as with SYN cookies in general. A
+ * guessed cookie is right once in 2^29 times.
  * Verified is only who returned a cookie, or has a connection that the kernel holds to be
  * open.
  *
@@ -62,6 +65,9 @@
  * longer ACKs are looked at, so that this is written once a second. */
 #define CHALLENGE_COOKIE_NS 120000000000ULL
 #define CHALLENGE_SLACK_NS 1000000000ULL
+
+/* How long a source that returned a cookie too often is not verified again. */
+#define CHALLENGE_SHUT_NS 60000000000ULL
 
 /* A tick where its length is not known: shorter than any, so that it lasts longer. */
 #define CHALLENGE_JIFFY_NS 500000ULL
@@ -278,8 +284,6 @@ static __always_inline int challenge_judge(struct bpf_sock *socket, void *ip, __
 			       ? CHALLENGE_NO_PROOF
 			       : CHALLENGE_COOKIE;
 	case BPF_TCP_ESTABLISHED:
-	case BPF_TCP_FIN_WAIT1:
-	case BPF_TCP_FIN_WAIT2:
 	case BPF_TCP_CLOSE_WAIT:
 		return CHALLENGE_CONNECTION;
 	default:
@@ -342,21 +346,31 @@ static __always_inline bool challenge_concerns(__u32 slot, __u32 port)
 	return service && service->on_overload == THR_OVERLOAD_CHALLENGE;
 }
 
-/* Enter the source as verified from `now` on. */
+/* Whether a verified source's segments are looked at in this tick: in one of eight, which
+ * only the seed knows. */
+static __always_inline bool challenge_is_checked(const struct thr_live *live)
+{
+	return clock_jiffies() * live->seed[0] >> 61 == 0;
+}
+
+/* Enter the source as verified from `now` on, but not within a minute after its last
+ * time ended: it may have been ended by challenge_settle(). */
 static __always_inline void challenge_verify(struct thr_live *live, const struct thr_source_id *id,
-					     __u64 now)
+					     const struct thr_expiry *known, __u64 now)
 {
 	const struct thr_expiry entry = {.until_ns = now + THR_VERIFIED_NS};
 
+	if (known && known->until_ns <= now && now - known->until_ns < CHALLENGE_SHUT_NS)
+		return;
 	if (live->verified_until_ns < entry.until_ns)
 		live->verified_until_ns = entry.until_ns + CHALLENGE_SLACK_NS;
 	bpf_map_update_elem(&thr_verified, id, &entry, BPF_ANY);
 }
 
 /*
- * Learn from a segment of `ask->source` that opens no connection whether the source is
- * verified; one that is, is asked again when half of its time is over. Returns whether
- * the segment completed a challenge.
+ * Learn from a segment of `ask->source` that opens no connection. A connection that the
+ * kernel has verifies its source; one that is verified is asked again when half of its
+ * time is over. Returns whether the segment returns a cookie, for challenge_settle().
  */
 __noinline int challenge_learn(struct xdp_md *ctx, __u64 place, const struct ask *ask, __u32 slot)
 {
@@ -364,6 +378,7 @@ __noinline int challenge_learn(struct xdp_md *ctx, __u64 place, const struct ask
 	struct thr_live *live = bpf_map_lookup_elem(&thr_config, &zero);
 	const struct thr_expiry *known;
 	struct thr_source_id id;
+	bool is_fresh;
 	__u64 now;
 	int proof;
 
@@ -373,14 +388,38 @@ __noinline int challenge_learn(struct xdp_md *ctx, __u64 place, const struct ask
 	source_set_id(ask, &live->slot[slot], &id);
 	now = clock_coarse_ns();
 	known = bpf_map_lookup_elem(&thr_verified, &id);
-	if (known && known->until_ns > now + THR_VERIFIED_NS / 2)
+	is_fresh = known && known->until_ns > now + THR_VERIFIED_NS / 2;
+	if (is_fresh && !challenge_is_checked(live))
 		return false;
 	proof = ask->is_v6 ? challenge_judge_v6(ctx, place & 0xff)
 			   : challenge_judge_v4(ctx, place & 0xff);
-	if (proof == CHALLENGE_NO_PROOF)
-		return false;
-	challenge_verify(live, &id, now);
+	if (proof == CHALLENGE_CONNECTION && !is_fresh)
+		challenge_verify(live, &id, known, now);
 	return proof == CHALLENGE_COOKIE;
+}
+
+/*
+ * A cookie was returned, and the ladder came to `reason`. Where that is 0, the source is
+ * verified. Where the source is over its limit, though the SYN was not, it returned one
+ * again, and is verified no longer: each of its segments is looked at from now on.
+ */
+__noinline int challenge_settle(const struct ask *ask, __u32 slot, int reason)
+{
+	const __u32 zero = 0;
+	struct thr_live *live = bpf_map_lookup_elem(&thr_config, &zero);
+	struct thr_expiry *known;
+	struct thr_source_id id;
+	__u64 now = clock_coarse_ns();
+
+	if (!ask || !live || slot >= THR_SLOTS)
+		return 0;
+	source_set_id(ask, &live->slot[slot], &id);
+	known = bpf_map_lookup_elem(&thr_verified, &id);
+	if (!reason)
+		challenge_verify(live, &id, known, now);
+	else if (reason == THR_REASON_OVER_CONNECTIONS && known && known->until_ns > now)
+		known->until_ns = now;
+	return 0;
 }
 
 #endif

@@ -277,6 +277,11 @@ static __always_inline bool limit_set_charge(const struct ladder *ladder, __u32 
 	charge->kind = kind;
 	charge->taking.window = limit->window;
 	charge->taking.wait = 0;
+	/* Cookies come back closer together than their SYNs were let through. */
+	if (ladder->ask->returns && kind == THR_CONNECTIONS) {
+		charge->key.scope |= THR_SCOPE_COOKIE;
+		charge->taking.window *= 2;
+	}
 	charge->taking.spent =
 		thr_bucket_ticks(limit->interval, kind == THR_BYTES ? ladder->ask->bytes : 1);
 	return true;
@@ -397,7 +402,7 @@ static __always_inline int limit_source(struct ladder *ladder)
 		return THR_REASON_NO_BUCKET;
 	index = ladder->ask->is_v6 ? service->tier[1] : service->tier[0];
 	wide.first = wide.second = index ? limit_policy(ladder->slot, index) : NULL;
-	ladder->is_verified = source_is_verified(ladder);
+	ladder->is_verified = ladder->ask->returns || source_is_verified(ladder);
 	ladder->is_budgeted =
 		ladder->ask->opens && service->new_sources.interval && !ladder->is_verified;
 	if (ladder->is_budgeted && service->on_overload == THR_OVERLOAD_DROP &&

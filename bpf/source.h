@@ -21,8 +21,9 @@ struct ask {
 	__u16 port;	  /* destination; 0 where there is none */
 	__u8 kinds;	  /* bit per enum thr_kind to charge */
 	bool is_v6;
-	bool opens; /* a connection */
-	__u8 unused[7];
+	bool opens;   /* a connection, by a SYN; or */
+	bool returns; /* a SYN cookie, which opens one as well */
+	__u8 unused[6];
 };
 
 struct ladder {
@@ -91,7 +92,8 @@ static __always_inline void source_remember(const struct ladder *ladder)
  * Remember that packets of `kind` are refused for `wait` ticks from now on. The
  * jiffies that end by then are those below the sum, unless the kernel is late to
  * count one: then the refusal lasts longer by as much. A taking's size matters
- * for bytes, so that kind is not remembered.
+ * for bytes, so that kind is not remembered; nor are returned cookies, which are counted
+ * apart from SYNs.
  *
  * A debt shrinks early only where another CPU gives back what it took in this
  * very moment; SOURCE_REMEMBER_NS bounds what that can cost a source.
@@ -104,7 +106,7 @@ static __always_inline void source_remember_refusal(const struct ladder *ladder,
 	__u64 jiffy_ns = ladder->live->jiffy_ns;
 	__u64 wait_ns = wait >> THR_TICK_SHIFT;
 
-	if (!ladder->recent || !jiffy_ns || kind == THR_BYTES)
+	if (!ladder->recent || !jiffy_ns || kind == THR_BYTES || ladder->ask->returns)
 		return;
 	if (wait_ns > SOURCE_REMEMBER_NS)
 		wait_ns = SOURCE_REMEMBER_NS;
@@ -218,7 +220,8 @@ static __always_inline int source_find(struct ladder *ladder)
 	if (source_is_recent(ladder)) {
 		const struct thr_recent *recent = ladder->recent;
 
-		if (recent->kinds & ladder->ask->kinds && ladder->jiffies < recent->until)
+		if (recent->kinds & ladder->ask->kinds && !ladder->ask->returns &&
+		    ladder->jiffies < recent->until)
 			return recent->reason;
 		ladder->policy = recent->policy;
 		ladder->action = recent->action;

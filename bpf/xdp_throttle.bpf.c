@@ -64,7 +64,8 @@ static __always_inline bool is_concerned(const struct traffic *traffic, const st
 	if (traffic->kinds ||
 	    (traffic->listed && (flags & THR_SOURCES_ANY || live->blocked_until_ns)))
 		return true;
-	return traffic->pass == THR_REASON_NEW_CONNECTION && flags & THR_HAS_BUDGETS;
+	return traffic->pass == THR_REASON_CHALLENGE_COMPLETED ||
+	       (traffic->pass == THR_REASON_NEW_CONNECTION && flags & THR_HAS_BUDGETS);
 }
 
 static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u32 slot,
@@ -89,20 +90,25 @@ static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u
 	reason = classify_packet(&packet, settings->flags, &traffic);
 	if (reason)
 		return reason;
-	traffic.kinds &= settings->kinds;
 	ask.is_v6 = packet.is_v6;
 	ask.port = packet.port;
-	ask.kinds = traffic.kinds;
 	ask.opens = traffic.pass == THR_REASON_NEW_CONNECTION;
 	if (traffic.pass == THR_REASON_ESTABLISHED && challenge_is_on(live) &&
 	    parse_source(frame, end, &packet, ask.source) &&
-	    challenge_learn(ctx, challenge_place(&packet), &ask, slot))
+	    challenge_learn(ctx, challenge_place(&packet), &ask, slot)) {
 		traffic.pass = THR_REASON_CHALLENGE_COMPLETED;
+		traffic.kinds |= 1u << THR_CONNECTIONS;
+		ask.returns = true;
+	}
+	traffic.kinds &= settings->kinds;
+	ask.kinds = traffic.kinds;
 	if (!is_concerned(&traffic, live, settings->flags) ||
 	    !parse_source(frame, end, &packet, ask.source))
 		return traffic.pass;
 	ask.bytes = traffic.kinds & 1u << THR_BYTES ? bpf_xdp_get_buff_len(ctx) : 0;
 	reason = limit_packet(&ask, live, slot);
+	if (ask.returns)
+		challenge_settle(&ask, slot, reason);
 	if (reason == THR_REASON_CHALLENGED && settings->action == THR_ACTION_ENFORCE)
 		reason = challenge_answer(ctx, live, challenge_place(&packet), packet.is_v6);
 	return reason ? reason : traffic.pass;

@@ -138,6 +138,7 @@ _Static_assert(sizeof(struct thr_live) == 360, "thr_live is an ABI");
 #define THR_SCOPE_SHARED 0x020000u /* | address bits << 8 */
 #define THR_SCOPE_TIER 0x040000u   /* | address bits << 8 | service */
 #define THR_SCOPE_NARROW 0x080000u /* | address bits << 8 */
+#define THR_SCOPE_COOKIE 0x100000u /* with any of them: returned SYN cookies, apart from SYNs */
 #define THR_SCOPE_WIDE (THR_SCOPE_SHARED | THR_SCOPE_TIER)
 #define THR_SCOPE_HAS_BITS (THR_SCOPE_WIDE | THR_SCOPE_NARROW)
 #define THR_SCOPE_BITS(scope) ((scope) >> 8 & 0xff)

@@ -781,6 +781,74 @@ static void entry_is_renewed_when_half_of_its_time_is_over(void **state)
 	end(&given);
 }
 
+/* --- cookies that are returned again --- */
+
+static void given_limit(struct thr_xdp *xdp, uint64_t burst)
+{
+	GRANT(xdp, .policy = WEB, .kind = THR_CONNECTIONS, .rate = 1, .burst = burst,
+	      .scope = THR_SCOPE_SERVICE | WEB);
+	thr_xdp_publish(xdp, 0, THR_ACTION_ENFORCE);
+}
+
+/* That the source is verified, which has its segments looked at in one tick of eight
+ * only, ends as soon as it is caught. */
+static void cookie_returned_again_and_again_is_charged_and_verifies_no_more(void **state)
+{
+	struct given given = given_challenge(state);
+	struct answer answer;
+	uint64_t passed = 0;
+
+	given_limit(given.xdp, 5);
+	challenged(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN), &answer);
+	for (int tick = 0; tick < 125; tick++) {
+		passed += thr_xdp_offer(given.xdp, LAYERS(ETH, IP4(), RETURNS(answer, ACK)), 20);
+		thr_xdp_advance(given.xdp, THR_TEST_JIFFY_NS);
+	}
+	/* Twice the burst, and the ticks until the first that is looked at. */
+	assert_in_range(passed, 2 * 5, 2 * 5 + 24 * 20);
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), RETURNS(answer, ACK))),
+		      OVER_CONNECTIONS);
+	thr_xdp_advance(given.xdp, 5 * NS_PER_S);
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), RETURNS(answer, ACK))),
+		      CHALLENGE_COMPLETED);
+	challenged(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN), &answer);
+	end(&given);
+}
+
+static void cookies_of_sources_that_are_over_with_syns_still_complete(void **state)
+{
+	struct given given = given_challenge(state);
+	struct answer answer;
+
+	given_limit(given.xdp, 1);
+	challenged(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN), &answer);
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN)), OVER_CONNECTIONS);
+
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), RETURNS(answer, ACK))),
+		      CHALLENGE_COMPLETED);
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN)), OVER_CONNECTIONS);
+	end(&given);
+}
+
+/* Who returned one is real, and needs no budget for a bucket of its own. */
+static void cookie_completes_though_its_cell_is_over_and_nothing_is_promoted(void **state)
+{
+	struct given given = given_challenge(state);
+	struct answer answer;
+	int gate = bpf_object__find_map_fd_by_name(given.xdp->object, "thr_gate");
+	const struct thr_cell over = {.tat = ~0ULL >> 2};
+
+	given_limit(given.xdp, 5);
+	given.xdp->live->promotion = (struct thr_limit){.interval = 1ULL << 50, .window = 1};
+	challenged(given.xdp, LAYERS(ETH, IP4(), LINUX_SYN), &answer);
+	for (__u32 cell = 0; cell < THR_GATE_CELLS; cell++)
+		assert_int_equal(bpf_map_update_elem(gate, &cell, &over, BPF_ANY), 0);
+
+	assert_reason(thr_xdp_send(given.xdp, LAYERS(ETH, IP4(), RETURNS(answer, ACK))),
+		      CHALLENGE_COMPLETED);
+	end(&given);
+}
+
 /* --- when segments are looked at --- */
 
 static void segments_are_looked_at_for_two_minutes_after_an_answer(void **state)
@@ -908,6 +976,9 @@ int main(int argc, char **argv)
 		CHALLENGE_TEST(connection_that_the_kernel_has_verifies_the_source),
 		CHALLENGE_TEST(source_stays_verified_for_ten_minutes),
 		CHALLENGE_TEST(entry_is_renewed_when_half_of_its_time_is_over),
+		CHALLENGE_TEST(cookie_returned_again_and_again_is_charged_and_verifies_no_more),
+		CHALLENGE_TEST(cookies_of_sources_that_are_over_with_syns_still_complete),
+		CHALLENGE_TEST(cookie_completes_though_its_cell_is_over_and_nothing_is_promoted),
 		CHALLENGE_TEST(segments_are_looked_at_for_two_minutes_after_an_answer),
 		CHALLENGE_TEST(tick_of_unknown_length_has_segments_looked_at_no_shorter),
 		CHALLENGE_TEST(time_is_written_once_a_second),
