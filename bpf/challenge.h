@@ -367,10 +367,13 @@ static __always_inline void challenge_verify(struct thr_live *live, const struct
 	bpf_map_update_elem(&thr_verified, id, &entry, BPF_ANY);
 }
 
+/* What a segment does: returns a cookie of a verified source, or one that verifies. */
+enum challenge_lesson { CHALLENGE_NOTHING, CHALLENGE_RETURNED, CHALLENGE_COMPLETED };
+
 /*
  * Learn from a segment of `ask->source` that opens no connection. A connection that the
  * kernel has verifies its source; one that is verified is asked again when half of its
- * time is over. Returns whether the segment returns a cookie, for challenge_settle().
+ * time is over. Returns enum challenge_lesson; challenge_settle() comes after a cookie.
  */
 __noinline int challenge_learn(struct xdp_md *ctx, __u64 place, const struct ask *ask, __u32 slot)
 {
@@ -384,18 +387,20 @@ __noinline int challenge_learn(struct xdp_md *ctx, __u64 place, const struct ask
 
 	if (!ask || !live || slot >= THR_SLOTS || !challenge_is_plain(place, ask->is_v6) ||
 	    !challenge_concerns(slot, ask->port))
-		return false;
+		return CHALLENGE_NOTHING;
 	source_set_id(ask, &live->slot[slot], &id);
 	now = clock_coarse_ns();
 	known = bpf_map_lookup_elem(&thr_verified, &id);
 	is_fresh = known && known->until_ns > now + THR_VERIFIED_NS / 2;
 	if (is_fresh && !challenge_is_checked(live))
-		return false;
+		return CHALLENGE_NOTHING;
 	proof = ask->is_v6 ? challenge_judge_v6(ctx, place & 0xff)
 			   : challenge_judge_v4(ctx, place & 0xff);
 	if (proof == CHALLENGE_CONNECTION && !is_fresh)
 		challenge_verify(live, &id, known, now);
-	return proof == CHALLENGE_COOKIE;
+	if (proof != CHALLENGE_COOKIE)
+		return CHALLENGE_NOTHING;
+	return is_fresh ? CHALLENGE_RETURNED : CHALLENGE_COMPLETED;
 }
 
 /*

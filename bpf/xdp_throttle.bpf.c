@@ -76,7 +76,7 @@ static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u
 	struct packet packet = {};
 	struct traffic traffic;
 	struct ask ask = {};
-	int reason;
+	int reason, lesson = CHALLENGE_NOTHING;
 
 	if (!(settings->kinds & CLASSIFY_ALWAYS) && !challenge_is_on(live) &&
 	    is_established(frame, end))
@@ -94,12 +94,12 @@ static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u
 	ask.port = packet.port;
 	ask.opens = traffic.pass == THR_REASON_NEW_CONNECTION;
 	if (traffic.pass == THR_REASON_ESTABLISHED && challenge_is_on(live) &&
-	    parse_source(frame, end, &packet, ask.source) &&
-	    challenge_learn(ctx, challenge_place(&packet), &ask, slot)) {
+	    parse_source(frame, end, &packet, ask.source))
+		lesson = challenge_learn(ctx, challenge_place(&packet), &ask, slot);
+	if (lesson == CHALLENGE_COMPLETED)
 		traffic.pass = THR_REASON_CHALLENGE_COMPLETED;
-		traffic.kinds |= 1u << THR_CONNECTIONS;
-		ask.returns = true;
-	}
+	ask.returns = lesson != CHALLENGE_NOTHING;
+	traffic.kinds |= ask.returns << THR_CONNECTIONS;
 	traffic.kinds &= settings->kinds;
 	ask.kinds = traffic.kinds;
 	if (!is_concerned(&traffic, live, settings->flags) ||
@@ -107,7 +107,7 @@ static __always_inline int decide(struct xdp_md *ctx, struct thr_live *live, __u
 		return traffic.pass;
 	ask.bytes = traffic.kinds & 1u << THR_BYTES ? bpf_xdp_get_buff_len(ctx) : 0;
 	reason = limit_packet(&ask, live, slot);
-	if (ask.returns)
+	if (lesson)
 		challenge_settle(&ask, slot, reason);
 	if (reason == THR_REASON_CHALLENGED && settings->action == THR_ACTION_ENFORCE)
 		reason = challenge_answer(ctx, live, challenge_place(&packet), packet.is_v6);
