@@ -485,6 +485,11 @@ sysctls() {
 	fi
 }
 
+# lost_at INTERFACE: what is said of a veth in native mode.
+lost_at() {
+	echo "xdp-throttle: warning: $1 is a veth: in native mode the answers to challenged SYNs are lost, unless its other end has an XDP program too: detach it and attach with --mode generic (xdp.mode: generic)"
+}
+
 test_challenge_sets_what_it_needs_of_the_kernel_and_detach_restores_it() {
 	make_topology
 	sysctls 0 1
@@ -494,12 +499,41 @@ test_challenge_sets_what_it_needs_of_the_kernel_and_detach_restores_it() {
 
 	expect "sysctls" "$(sysctls)" "2 2"
 	expect "notes" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies: 0 -> 2, for on_overload: challenge of service web; detach restores it
-xdp-throttle: note: net.ipv4.tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it"
+xdp-throttle: note: net.ipv4.tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it
+$(lost_at to-client)"
 	expect_match "status" "$(throttle status)" $'\nchallenge +ready\n'
 	notes=$(throttle detach --dev to-client 2>&1 >"$work/output")
 	expect "sysctls after detach" "$(sysctls)" "0 1"
 	expect "notes of detach" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies: 2 -> 0, as it was
 xdp-throttle: note: net.ipv4.tcp_timestamps: 2 -> 1, as it was"
+}
+
+# notes COMMAND [ARGUMENT...]: what it says on standard error of interfaces.
+notes() { throttle "$@" 2>&1 >"$work/output" | grep -v ' net.ipv4.tcp_' || true; }
+
+test_challenge_on_a_veth_in_native_mode_warns() {
+	make_topology
+	challenging >"$work/a.yaml"
+	challenging drop >"$work/b.yaml"
+	challenging challenge monitor >"$work/c.yaml"
+
+	expect "attach under drop" "$(notes attach --dev to-client -c "$work/b.yaml")" ""
+	expect "apply" "$(notes apply -c "$work/a.yaml")" "$(lost_at to-client)"
+	expect "limit set" "$(notes limit set 198.18.7.0/24 --connections 1/h)" ""
+	expect "attach of a second" "$(notes attach --dev to-attacker)" "$(lost_at to-attacker)"
+	expect "attach again" "$(notes attach --dev to-attacker -c "$work/a.yaml")" \
+		"$(lost_at to-attacker)"
+	expect "apply, of the first" "$(notes apply -c "$work/a.yaml")" "$(lost_at to-client)"
+	expect "apply of monitor" "$(notes apply -c "$work/c.yaml")" ""
+}
+
+test_challenge_in_generic_mode_or_on_no_veth_does_not_warn() {
+	make_topology
+	challenging >"$work/a.yaml"
+
+	expect "generic" "$(notes attach --dev to-client --mode generic -c "$work/a.yaml")" ""
+	expect "no veth" "$(notes attach --dev lo -c "$work/a.yaml")" ""
+	expect "apply" "$(notes apply -c "$work/a.yaml")" ""
 }
 
 # offer: what a SYN-ACK with a cookie may, as "TIMESTAMPS SACK WINDOW-SCALE".
@@ -578,7 +612,7 @@ test_sysctls_set_before_are_left_as_they_were() {
 	notes=$(throttle attach --dev to-client -c "$work/a.yaml" 2>&1 >"$work/output")
 	throttle detach --dev to-client
 
-	expect "notes" "$notes" ""
+	expect "notes" "$notes" "$(lost_at to-client)"
 	expect "sysctls" "$(sysctls)" "2 2"
 }
 
@@ -631,7 +665,8 @@ test_challenge_without_sysctls_to_be_set_warns_and_throttles() {
 		"$THROTTLE" attach --dev to-attacker -c "$work/a.yaml" 2>&1 >"$work/output")
 
 	expect_match "notes" "$notes" '^xdp-throttle: warning: net.ipv4.tcp_syncookies is not 2 and cannot be set \(Read-only file system\): SYNs that were to be challenged are dropped
-xdp-throttle: warning: net.ipv4.tcp_timestamps is not 2 and cannot be set \(Read-only file system\): challenged clients have neither window scaling nor SACK$'
+xdp-throttle: warning: net.ipv4.tcp_timestamps is not 2 and cannot be set \(Read-only file system\): challenged clients have neither window scaling nor SACK
+xdp-throttle: warning: to-attacker is a veth: '
 	expect "sysctls" "$(sysctls)" "1 1"
 	admitted --count 100 --sources 100 --dport 80 >"$work/output"
 	expect_match "status" "$(status)" '"unchallenged":9[0-9],'

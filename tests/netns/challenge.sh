@@ -36,17 +36,22 @@ serve() {
 	wait_until test -s "$work/serve$1"
 }
 
-# overload: attach, and keep the budget used up by a flood from the client's link. A
-# client gets its one token a second no more often than one in a thousand times.
-overload() {
-	local before
+# challenge MODE: attach, with a budget of one new source a second.
+challenge() {
 	cat >"$work/challenge.yaml" <<-YAML
 		xdp:
 		  services:
 		    - {name: web, ports: [80],
 		       new_sources: {per_second: 1, burst: 1, on_overload: challenge}}
 	YAML
-	throttle attach --dev to-client -c "$work/challenge.yaml"
+	throttle attach --dev to-client --mode "$1" -c "$work/challenge.yaml"
+}
+
+# overload: attach, and keep the budget used up by a flood from the client's link. A
+# client gets its one token a second no more often than one in a thousand times.
+overload() {
+	local before
+	challenge native
 	before=$(status)
 	start "$client" flood "${from_client[@]}" --seconds 60 --rate 1000 --sources 100000
 	wait_until has_grown "$before" challenged
@@ -82,6 +87,22 @@ test_every_client_connects_through_a_flood() {
 	completed=$(grown "$before" challenge_completed)
 	comment "$completed of 200 clients challenged"
 	((completed > 100))
+	expect "SYNs that could not be answered" "$(grown "$before" unchallenged)" 0
+}
+
+# Where the other end of a veth has no program, as a container's has none.
+test_challenges_in_generic_mode_reach_a_client_without_a_program() {
+	make_challenge_topology 30
+	in_ns "$client" "$THROTTLE" detach --dev eth-c
+	challenge generic
+	before=$(status)
+
+	ask v4 $SERVER4 1000 $(addresses4 30)
+	ask v6 $SERVER6 1000 $(addresses6 30)
+
+	completed=$(grown "$before" challenge_completed)
+	comment "$completed of 60 clients challenged"
+	((completed >= 10)) # all but one a second
 	expect "SYNs that could not be answered" "$(grown "$before" unchallenged)" 0
 }
 

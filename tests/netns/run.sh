@@ -157,6 +157,7 @@ test_reload_sets_and_restores_what_a_challenge_needs() {
 		>>"$work/run.yaml"
 	reload 'tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it'
 	expect "sysctls under challenge" "$(sysctls)" "2 2"
+	wait_until says ' warning .*: to-attacker is a veth: in native mode the answers to challenged SYNs are lost'
 	cp "$work/plain.yaml" "$work/run.yaml"
 	reload 'tcp_timestamps: 2 -> 1, as it was'
 	expect "sysctls after it" "$(sysctls)" "1 1"

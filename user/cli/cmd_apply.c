@@ -2,6 +2,7 @@
 /* `apply`: replace the live tables by a file's. */
 #include "cli/command.h"
 
+#include "control/challenge.h"
 #include "control/tables.h"
 
 static int write_tables(struct thr_instance *instance, void *context, struct thr_error *error)
@@ -9,8 +10,10 @@ static int write_tables(struct thr_instance *instance, void *context, struct thr
 	struct thr_notices notices = {};
 	int result = thr_tables_write(instance, context, &notices, error);
 
-	if (!result)
+	if (!result) {
+		thr_challenge_check_links(instance, &notices);
 		thr_cli_say_notices(&notices);
+	}
 	return result;
 }
 

@@ -221,6 +221,7 @@ static int attach_new(const struct thr_attach_request *request, unsigned int ind
 		thr_challenge_prepare(&fresh, request->tables, &result->notices);
 	if (!code) {
 		note_fallback(&fresh, index, result->native_error);
+		thr_challenge_check_link(&fresh, request->device, result->mode, &result->notices);
 	} else if (attached) {
 		const struct thr_attachment undo = {
 			.index = index, .mode = result->mode, .program_id = result->program_id};
@@ -255,6 +256,9 @@ static int attach_joining(const struct thr_attach_request *request, unsigned int
 			thr_program_leave(result->program_id, index, request->device,
 					  occupant->mode, NULL);
 	}
+	if (!code)
+		thr_challenge_check_link(&joined, request->device, occupant->mode,
+					 &result->notices);
 	result->mode = occupant->mode;
 	result->joined = true;
 	thr_instance_clear(&joined);
@@ -336,10 +340,23 @@ static int renew(const struct thr_attach_request *request, struct thr_instance *
 	return code;
 }
 
+static int write_again(const struct thr_attach_request *request, struct thr_instance *instance,
+		       const struct thr_attachment *attachment, struct thr_attach_result *result,
+		       struct thr_error *error)
+{
+	if (!attachment->joined)
+		return renew(request, instance, attachment, result, error);
+	return request->tables
+		       ? thr_tables_write(instance, request->tables, &result->notices, error)
+		       : 0;
+}
+
 static int attach_again(const struct thr_attach_request *request, struct thr_instance *instance,
 			const struct thr_attachment *attachment, struct thr_attach_result *result,
 			struct thr_error *error)
 {
+	int code;
+
 	if (request->mode != THR_MODE_AUTO && request->mode != attachment->mode)
 		return thr_fail(error, EBUSY,
 				"%s: attached in %s mode already: 'xdp-throttle detach --dev %s' "
@@ -351,11 +368,10 @@ static int attach_again(const struct thr_attach_request *request, struct thr_ins
 	result->joined = attachment->joined;
 	result->program_id = attachment->program_id;
 	result->native_error = thr_fallback_find(instance, attachment->index);
-	if (!attachment->joined)
-		return renew(request, instance, attachment, result, error);
-	return request->tables
-		       ? thr_tables_write(instance, request->tables, &result->notices, error)
-		       : 0;
+	code = write_again(request, instance, attachment, result, error);
+	if (!code)
+		thr_challenge_check_link(instance, request->device, result->mode, &result->notices);
+	return code;
 }
 
 static const struct thr_attachment *find_attachment(const struct thr_instance *instance,

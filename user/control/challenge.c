@@ -10,9 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "core/cleanup.h"
 
@@ -233,6 +237,41 @@ void thr_challenge_resume(struct thr_instance *instance)
 
 	for (int i = 0; i < THR_SYSCTLS && is_challenging(instance->live); i++)
 		set(&instance->live->sysctl[i], sysctls[i].path, &was);
+}
+
+/* --- where answers are lost --- */
+
+static bool is_veth(const char *name)
+{
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ethtool_drvinfo driver = {.cmd = ETHTOOL_GDRVINFO};
+	struct ifreq request = {.ifr_data = (void *)&driver};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	return fd >= 0 && !ioctl(fd, SIOCETHTOOL, &request) && !strcmp(driver.driver, "veth");
+}
+
+bool thr_challenge_check_link(const struct thr_instance *instance, const char *name,
+			      enum thr_xdp_mode mode, struct thr_notices *notices)
+{
+	if (mode != THR_MODE_NATIVE || !is_challenging(instance->live) || !is_veth(name))
+		return false;
+	thr_note(notices, true,
+		 "%s is a veth: in native mode the answers to challenged SYNs are lost, unless its "
+		 "other end has an XDP program too: detach it and attach with --mode generic "
+		 "(xdp.mode: generic)",
+		 name);
+	return true;
+}
+
+void thr_challenge_check_links(const struct thr_instance *instance, struct thr_notices *notices)
+{
+	for (size_t i = 0; i < instance->attachment_count; i++) {
+		const struct thr_attachment *at = &instance->attachments[i];
+
+		if (thr_challenge_check_link(instance, at->name, at->mode, notices))
+			return;
+	}
 }
 
 /* --- for status --- */

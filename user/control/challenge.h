@@ -38,6 +38,15 @@ void thr_challenge_restore(struct thr_instance *instance, struct thr_notices *no
 /* The interface stays after all: set again what the tables in force need. */
 void thr_challenge_resume(struct thr_instance *instance);
 
+/* Warn if the live tables challenge and the interface `name` would lose the answers: a veth
+ * passes on what XDP sends natively only to an end that has a program of its own, which
+ * cannot be seen from here. Returns whether it would. */
+bool thr_challenge_check_link(const struct thr_instance *instance, const char *name,
+			      enum thr_xdp_mode mode, struct thr_notices *notices);
+
+/* The same for all interfaces of the instance: warns of the first. */
+void thr_challenge_check_links(const struct thr_instance *instance, struct thr_notices *notices);
+
 #define THR_CHALLENGE_TEXT 128
 
 /* Whether the live tables challenge; with `text` set to "ready", or to what is missing. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/attach.h"
+#include "control/challenge.h"
 #include "control/lock.h"
 #include "control/peers.h"
 #include "control/tables.h"
@@ -49,9 +50,13 @@ static int write_tables(const struct thr_xdp_config *xdp, struct thr_error *erro
 	struct thr_notices notices = {};
 	int r = thr_instances_find(&instances, error);
 
-	for (size_t i = 0; i < instances.count && !r; i++)
-		if (count_named(&instances.items[i], xdp))
-			r = thr_tables_write(&instances.items[i], &xdp->tables, &notices, error);
+	for (size_t i = 0; i < instances.count && !r; i++) {
+		if (!count_named(&instances.items[i], xdp))
+			continue;
+		r = thr_tables_write(&instances.items[i], &xdp->tables, &notices, error);
+		if (!r)
+			thr_challenge_check_links(&instances.items[i], &notices);
+	}
 	log_notices(&notices);
 	thr_instances_clear(&instances);
 	return r;
