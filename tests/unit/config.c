@@ -86,6 +86,20 @@ static void lists_of_tables_may_be_empty(void **state)
 	assert_int_equal(config->xdp.tables.source_count, 0);
 }
 
+static void a_block_needs_no_limit_of_the_whole_file(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		parse("rate_limit: {block: {refusals_per_minute: 7}}\n"
+		      "xdp: {interfaces: [nowhere0]}\n"
+		      "routes: [{path: /, target: http://a, rate_limit: {requests_per_second: "
+		      "5}}]\n");
+
+	(void)state;
+	assert_int_equal(config->rate_limit.rate.count, 0);
+	assert_rate(&config->block.refusals, 7, 60, 7);
+	assert_rate(&config->routes[0].rate_limit.rate, 5, 1, 5);
+}
+
 static void a_burst_is_by_default_one_seconds_worth(void **state)
 {
 	AUTO_CONFIG struct thr_config *config =
@@ -281,6 +295,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_is_left_out_has_its_default),
 		cmocka_unit_test(an_empty_xdp_section_turns_the_packet_layer_on),
 		cmocka_unit_test(lists_of_tables_may_be_empty),
+		cmocka_unit_test(a_block_needs_no_limit_of_the_whole_file),
 		cmocka_unit_test(a_burst_is_by_default_one_seconds_worth),
 		cmocka_unit_test(a_default_burst_of_bytes_lets_a_frame_pass),
 		cmocka_unit_test(burst_is_of_the_only_kind_that_is_limited),

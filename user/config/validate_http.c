@@ -50,9 +50,15 @@ int thr_finish_client_limit(const struct thr_reader *reader, const struct thr_no
 	return thr_finish_rate_limit(reader, map, &((struct thr_client_limit *)into)->rate);
 }
 
+/* Routes alone may have limits, whose refusals block. */
 int thr_finish_limit(const struct thr_reader *reader, const struct thr_node *map, void *into)
 {
-	return thr_finish_client_limit(reader, map, &((struct thr_config *)into)->rate_limit);
+	struct thr_config *config = into;
+
+	if (!config->rate_limit.rate.count && config->block.refusals.count &&
+	    !thr_node_find(map, "burst") && !thr_node_find(map, "on_error"))
+		return 0;
+	return thr_finish_client_limit(reader, map, &config->rate_limit);
 }
 
 /* A bucket of a minute's worth: what is beyond the rate empties it. */
