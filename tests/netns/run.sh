@@ -234,6 +234,27 @@ test_client_that_goes_on_over_its_limit_is_blocked_until_that_is_undone() {
 	expect "blocked" "$(blocked)" ""
 }
 
+# from ADDRESS: the attacker's only one of IPv6.
+from() {
+	in_ns "$attacker" ip -6 addr flush dev eth-a scope global
+	in_ns "$attacker" ip addr add "$1/64" dev eth-a nodad
+}
+
+test_sources_of_one_ipv6_client_are_blocked_each_for_its_own_refusals() {
+	make_topology
+	proxy 'ipv6_source_prefix: 128' "$STRICT"
+
+	from fd77:2::2
+	ask "$attacker" fd77:2::1 6 # 5 refusals: no more than it may have
+	from fd77:2::3
+	answers=$(ask "$attacker" fd77:2::1 6)
+	wait_until has_blocked fd77:2::3
+
+	expect "answers" "$answers" "429 429 429 429 429 429"
+	from fd77:2::2
+	expect "the other's" "$(ask "$attacker" fd77:2::1 1)" 429
+}
+
 test_connection_of_a_client_that_is_blocked_is_closed_with_its_429() {
 	make_topology
 	proxy '' "$STRICT"

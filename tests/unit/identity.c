@@ -320,6 +320,39 @@ static void a_client_has_other_keys_in_another_scope_and_by_another_secret(void 
 	assert_false(same(a.group[1], b.group[1]) || same(b.group[1], c.group[1]));
 }
 
+/* Where one source is less than a client, it has a bucket of its own, in the same groups. */
+static void keys_of_sources_have_as_many_bits_where_a_client_has_fewer(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		unsigned int bits;
+		bool same;
+	} cases[] = {
+		{"2001:db8:1:1::1", "2001:db8:1:1::2", 128, false},
+		{"2001:db8:1:1::1", "2001:db8:1:1::1", 128, true},
+		{"2001:db8:1:1::1", "2001:db8:1:1::2", 126, true},
+		{"2001:db8:1:1::", "2001:db8:1:1:8000::", 65, false},
+		{"2001:db8:1:1::", "2001:db8:1:1:4000::", 65, true},
+		{"2001:db8:1:1::1", "2001:db8:1:1:ffff::2", 64, true},
+		{"2001:db8:1:1::1", "2001:db8:1:2::1", 48, false},
+		{"192.0.2.1", "192.0.2.1", 128, true},
+		{"192.0.2.1", "192.0.2.2", 1, false},
+	};
+	const struct thr_hash_key scoped = thr_identity_scope(&(struct thr_hash_key){{1, 2}}, "");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct thr_address left = address(cases[i].a), right = address(cases[i].b);
+		struct thr_memory_key a, b;
+
+		thr_identity_source_key(&scoped, &left, cases[i].bits, &a);
+		thr_identity_source_key(&scoped, &right, cases[i].bits, &b);
+		if (same(a.key, b.key) != cases[i].same)
+			fail_msg("%s and %s, %u bits", cases[i].a, cases[i].b, cases[i].bits);
+		assert_true(same(a.group[1], b.group[1]));
+	}
+}
+
 static void names_are_of_the_scope_and_the_address_or_its_prefix(void **state)
 {
 	static const struct {
@@ -375,6 +408,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(keys_and_groups_are_of_prefixes),
 		cmocka_unit_test(prefixes_of_different_lengths_and_families_never_meet),
 		cmocka_unit_test(a_client_has_other_keys_in_another_scope_and_by_another_secret),
+		cmocka_unit_test(keys_of_sources_have_as_many_bits_where_a_client_has_fewer),
 		cmocka_unit_test(names_are_of_the_scope_and_the_address_or_its_prefix),
 		cmocka_unit_test(the_longest_name_has_room),
 	};

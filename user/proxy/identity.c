@@ -140,6 +140,26 @@ void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address
 	ret_key->group[1] = thr_hash(scope, client->bytes, bytes[2]);
 }
 
+void thr_identity_source(const struct thr_address *address, unsigned int v6_bits,
+			 uint8_t ret_source[static 16])
+{
+	memcpy(ret_source, address->bytes, sizeof(address->bytes));
+	for (unsigned int i = v6_bits; !thr_address_is_v4(address) && i < 128; i++)
+		ret_source[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+}
+
+void thr_identity_source_key(const struct thr_hash_key *scope, const struct thr_address *client,
+			     unsigned int v6_bits, struct thr_memory_key *ret_key)
+{
+	uint8_t source[sizeof(client->bytes)];
+
+	thr_identity_key(scope, client, ret_key);
+	if (v6_bits <= 64 || thr_address_is_v4(client))
+		return;
+	thr_identity_source(client, v6_bits, source);
+	ret_key->key = thr_hash(scope, source, sizeof(source));
+}
+
 size_t thr_identity_name(const char *scope, const struct thr_address *client,
 			 char name[static THR_IDENTITY_NAME_MAX])
 {

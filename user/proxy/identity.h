@@ -38,4 +38,13 @@ size_t thr_identity_name(const char *scope, const struct thr_address *client,
 void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address *client,
 		      struct thr_memory_key *ret_key);
 
+/* The same by what the packet layer takes for one source, `v6_bits` of an IPv6 address, where
+ * that is less than a client: more than 64 bits. */
+void thr_identity_source_key(const struct thr_hash_key *scope, const struct thr_address *client,
+			     unsigned int v6_bits, struct thr_memory_key *ret_key);
+
+/* The first bits of an address that are its source, the others 0. */
+void thr_identity_source(const struct thr_address *address, unsigned int v6_bits,
+			 uint8_t ret_source[static 16]);
+
 #endif

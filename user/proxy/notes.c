@@ -35,13 +35,9 @@ static bool is_seen(const struct session *session, const struct thr_config *conf
 static struct thr_hash hash_source(const struct thr_proxy *proxy, const struct thr_config *config,
 				   const struct thr_note *note)
 {
-	unsigned int bits = config->xdp.tables.v6_source_bits;
 	uint8_t key[sizeof(note->address.bytes) + 1];
 
-	memcpy(key, note->address.bytes, sizeof(note->address.bytes));
-	for (unsigned int i = 0; !thr_address_is_v4(&note->address) && i < 128; i++)
-		if (i >= bits)
-			key[i / 8] &= (uint8_t) ~(0x80 >> i % 8);
+	thr_identity_source(&note->address, config->xdp.tables.v6_source_bits, key);
 	key[sizeof(key) - 1] = (uint8_t)note->kind;
 	return thr_hash(thr_store_hash_key(proxy->parts.store), key, sizeof(key));
 }
@@ -74,7 +70,9 @@ void note_answered(struct exchange *exchange, unsigned int status, uint64_t now_
 		tell(session->proxy, generation->config, &note, VERIFY_EVERY_NS);
 }
 
-/* Only a bucket of the client's own says that it was this client who went on and on. */
+/* Only a bucket of the client's own says that it was this client who went on and on. Where
+ * sources are smaller than clients, each has refusals of its own, because each is blocked by
+ * itself. */
 bool note_refused(struct session *session, const struct admitted *admitted)
 {
 	const struct generation *generation = admitted->generation;
@@ -88,7 +86,8 @@ bool note_refused(struct session *session, const struct admitted *admitted)
 
 	if (!generation->block.blocks || !admitted->alone || !is_seen(session, generation->config))
 		return false;
-	thr_identity_key(&generation->block.scope, &session->peer, &key);
+	thr_identity_source_key(&generation->block.scope, &session->peer,
+				generation->config->xdp.tables.v6_source_bits, &key);
 	if (thr_memory_take(proxy->parts.buckets, &key, &generation->block.limit, 1, now_ns,
 			    &standing) != THR_PLACE_OWN ||
 	    standing.allowed)
