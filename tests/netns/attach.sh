@@ -612,8 +612,38 @@ test_sysctls_set_before_are_left_as_they_were() {
 	notes=$(throttle attach --dev to-client -c "$work/a.yaml" 2>&1 >"$work/output")
 	throttle detach --dev to-client
 
-	expect "notes" "$notes" "$(lost_at to-client)"
+	expect "notes" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies is 2 already: detach leaves it
+xdp-throttle: note: net.ipv4.tcp_timestamps is 2 already: detach leaves it
+$(lost_at to-client)"
 	expect "sysctls" "$(sysctls)" "2 2"
+}
+
+test_sysctls_that_another_throttle_or_the_tables_before_set_are_not_said_to_stay() {
+	make_topology
+	sysctls 1 1
+	challenging >"$work/a.yaml"
+	in_ns "$server" ip link set dev to-client xdpdrv obj "$OBJECT" sec xdp
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$OBJECT" sec xdp
+	throttle apply -c "$work/a.yaml" --dev to-client
+
+	expect "another throttle" "$(throttle apply -c "$work/a.yaml" --dev to-attacker 2>&1 |
+		grep already || true)" ""
+	expect "the same again" "$(throttle apply -c "$work/a.yaml" --dev to-client 2>&1 |
+		grep already || true)" ""
+}
+
+test_sysctls_set_before_are_told_of_once() {
+	make_topology
+	sysctls 2 1
+	challenging >"$work/a.yaml"
+	challenging drop >"$work/b.yaml"
+	local -r kept='xdp-throttle: note: net.ipv4.tcp_syncookies is 2 already: detach leaves it'
+
+	throttle attach --dev to-client -c "$work/b.yaml"
+	expect "apply" "$(throttle apply -c "$work/a.yaml" 2>&1 | grep already)" "$kept"
+	expect "apply again" "$(throttle apply -c "$work/a.yaml" 2>&1 | grep already || true)" ""
+	throttle apply -c "$work/b.yaml"
+	expect "after another" "$(throttle apply -c "$work/a.yaml" 2>&1 | grep already)" "$kept"
 }
 
 test_sysctls_stay_until_the_last_interface_is_detached() {

@@ -114,6 +114,16 @@ static bool challenges(const struct thr_service_config *service)
 	return service->new_sources.count && service->on_overload == THR_OVERLOAD_CHALLENGE;
 }
 
+static bool settings_challenge(const struct thr_settings *settings)
+{
+	return settings->flags & THR_HAS_CHALLENGES && settings->action == THR_ACTION_ENFORCE;
+}
+
+static bool is_challenging(const struct thr_live *live)
+{
+	return settings_challenge(&live->slot[live->active]);
+}
+
 static const struct thr_service_config *find_challenging(const struct thr_tables *tables)
 {
 	for (size_t i = 0; i < tables->service_count; i++)
@@ -144,6 +154,34 @@ static int set(struct thr_sysctl_change *change, const char *path, int *ret_was)
 	return result;
 }
 
+/* Whether another throttle of this network namespace set it, and is to put it back. */
+static bool is_anothers(const struct thr_instance *instance, int which)
+{
+	struct thr_instances instances = {};
+	struct thr_error error;
+	bool found = false;
+
+	if (thr_instances_find(&instances, &error))
+		return false;
+	for (size_t i = 0; i < instances.count; i++)
+		found |= instances.items[i].config_id != instance->config_id &&
+			 instances.items[i].live->sysctl[which].is;
+	thr_instances_clear(&instances);
+	return found;
+}
+
+/* One slot has the tables in force, the other those that come or went: where both challenge,
+ * the user has been told. */
+static void note_kept(const struct thr_instance *instance, int which, struct thr_notices *notices)
+{
+	const struct thr_live *live = instance->live;
+
+	if (live->sysctl[which].is || is_anothers(instance, which) ||
+	    (settings_challenge(&live->slot[0]) && settings_challenge(&live->slot[1])))
+		return;
+	thr_note(notices, false, "%s is %d already: detach leaves it", sysctls[which].name, WANTED);
+}
+
 void thr_challenge_prepare(struct thr_instance *instance, const struct thr_tables *tables,
 			   struct thr_notices *notices)
 {
@@ -159,18 +197,13 @@ void thr_challenge_prepare(struct thr_instance *instance, const struct thr_table
 				 "%s: %d -> %d, for on_overload: challenge of service %s; detach "
 				 "restores it",
 				 sysctls[i].name, was, WANTED, find_challenging(tables)->name);
+		else
+			note_kept(instance, i, notices);
 	}
 	instance->live->offer = offer_now();
 }
 
 /* --- restoring --- */
-
-static bool is_challenging(const struct thr_live *live)
-{
-	const struct thr_settings *settings = &live->slot[live->active];
-
-	return settings->flags & THR_HAS_CHALLENGES && settings->action == THR_ACTION_ENFORCE;
-}
 
 /* Leave the changes to another throttle that needs them. */
 static bool hand_over(struct thr_instance *instance)
