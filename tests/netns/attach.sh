@@ -704,5 +704,30 @@ xdp-throttle: warning: to-attacker is a veth: '
 	expect "sysctls after detach" "$(sysctls)" "1 1"
 }
 
+# overwrite MAP INDEX OFFSET BYTE: in the value there.
+overwrite() {
+	local -r id=$(map_id "$1")
+	local key value
+	key=$(printf '0x%02x 0x%02x 0 0' $(($2 % 256)) $(($2 / 256)))
+	# shellcheck disable=SC2086
+	value=$(bpftool -j map lookup id "$id" key $key | grep -oE '"value":\["0x[^]]*' |
+		grep -oE '0x[0-9a-f]{2}')
+	# shellcheck disable=SC2046,SC2086
+	bpftool map update id "$id" key $key \
+		value $(sed "$(($3 + 1))s/.*/$4/" <<<"$value")
+}
+
+test_policy_of_overload_that_there_is_none_of_is_listed_as_the_default() {
+	make_topology
+	challenging >"$work/a.yaml"
+	throttle attach --dev to-client -c "$work/a.yaml"
+	throttle limit list --json | grep -q '"on_overload": *"challenge"'
+
+	overwrite thr_services 257 47 0x7f # on_overload of the first service in force
+
+	expect_match "list" "$(throttle limit list --json)" '"on_overload": ?"drop"'
+	expect_match "table" "$(throttle limit list)" 'drop'
+}
+
 skip_all_unless_root
 run_tests "$@"

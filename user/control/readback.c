@@ -39,7 +39,9 @@ static int read_service(const struct thr_instance *instance, uint32_t number,
 	if (!service->name)
 		return -ENOMEM;
 	service->new_sources = thr_limit_rate(&live->new_sources);
-	service->on_overload = live->on_overload;
+	/* Whoever may write to the maps can have written anything. */
+	service->on_overload =
+		live->on_overload <= THR_OVERLOAD_CHALLENGE ? live->on_overload : THR_OVERLOAD_DROP;
 	if (live->own_policy)
 		thr_policy_limits(policy_at(instance, live->own_policy), &service->per_source);
 	for (int is_v6 = 0; is_v6 < 2; is_v6++) {
