@@ -91,11 +91,6 @@ size_t thr_notes_take(struct thr_notes *notes, struct thr_note *into, size_t roo
 	return count;
 }
 
-void *thr_notes_memory(struct thr_notes *notes)
-{
-	return notes->rings;
-}
-
 uint64_t thr_notes_lost(const struct thr_notes *notes)
 {
 	uint64_t lost = 0;

@@ -40,7 +40,4 @@ size_t thr_notes_take(struct thr_notes *notes, struct thr_note *into, size_t roo
 /* Notes that found their ring full, by the workers' own account. */
 uint64_t thr_notes_lost(const struct thr_notes *notes);
 
-/* The shared block, for tests: its first word is how many notes the first worker has put. */
-void *thr_notes_memory(struct thr_notes *notes);
-
 #endif
