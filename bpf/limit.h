@@ -205,6 +205,7 @@ static __always_inline enum gate_verdict limit_ask_gate(struct thr_cell *cell, _
 __noinline int limit_charge(struct charge *charge, const struct thr_live *live)
 {
 	struct thr_bucket_key key;
+	enum gate_verdict verdict;
 	struct thr_cell *cell;
 	__u64 hash;
 	int reason;
@@ -218,18 +219,16 @@ __noinline int limit_charge(struct charge *charge, const struct thr_live *live)
 	if (!cell)
 		return THR_REASON_NO_BUCKET;
 	charge->places = LIMIT_CELL;
-	switch (limit_ask_gate(cell, hash, charge, live)) {
-	case GATE_PASSED:
+	verdict = limit_ask_gate(cell, hash, charge, live);
+	if (verdict == GATE_PASSED)
 		return 0;
-	case GATE_SHARED:
+	if (verdict == GATE_SHARED) {
 		reason = limit_charge_own(&key, charge, live);
 		if (!reason)
 			charge->places =
 				LIMIT_BUCKET | (gate_note(cell, &charge->taking) ? LIMIT_CELL : 0);
 		if (reason != THR_REASON_OVER_CONNECTIONS)
 			return reason;
-	case GATE_OVER:
-		break;
 	}
 	return (charge->key.scope & THR_SCOPE_WIDE ? THR_REASON_PREFIX_OVER_CONNECTIONS
 						   : THR_REASON_OVER_CONNECTIONS) +
