@@ -30,7 +30,19 @@
  *     the cell again only when T is that low again: in the long run never above r.
  *     An entry evicted from the table of own buckets gives b more: the budget for
  *     promotions says how often that may be (limit.h).
- *   - Races between CPUs misplace one taking a CPU each time that a cell is idle.
+ *
+ * Races between CPUs can get it wrong, once a CPU each time that a cell is idle. Its
+ * taker charges it, and then names itself its owner: what others took in between is
+ * held to be the taker's. That is a taking a CPU, mostly; but all that the cell can
+ * have, where a virtual CPU is stopped just there, or after it took from a cell that
+ * is another's and before it names it several sources'. Until another's taking passes,
+ * or the cell is idle again,
+ *   - the owner is refused for their debt without its own bucket being asked: it may
+ *     miss its burst, but not its rate, as to its takings a debt beyond b counts as b;
+ *   - what was beyond that is forgotten: each of the others, if its burst takes longer
+ *     to come back than the owner's does, may have up to 2b again.
+ * A cell that is named several sources' too late, when it is one's alone again, costs
+ * that one a bucket of its own.
  *
  * What it can get wrong. An innocent source is held back where its cell is over on
  * others' account, it has no own bucket, and the promotion budget is used up. With n
