@@ -13,6 +13,7 @@ RULES = pathlib.Path(__file__).parents[2] / "configs" / "prometheus-rules.yml"
 LABELS = 'job="xdp-throttle",instance="a"'
 REQUESTS = f'http_requests_total{{{LABELS},route="/",status="%s",verdict="%s"}}'
 TAKINGS = f'store_takings_total{{{LABELS},verdict="%s",degraded="%s"}}'
+REASON = f'packet_reasons_total{{{LABELS},reason="%s"}}'
 
 
 def firing(series, minute):
@@ -71,6 +72,11 @@ def test_nothing_fires_while_all_is_well():
         f"http_upstream_errors_total{{{LABELS}}}": "0+6x30",
         f'http_target_up{{{LABELS},target="10.0.0.1:80"}}': "1x30",
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
+        f'packets_total{{{LABELS},verdict="challenged"}}': "0+6000x30",
+        REASON % "challenged": "0+6000x30",
+        REASON % "unchallenged": "0+610x30",
+        REASON % "no_own_bucket": "0+60x30",
+        f"notes_dropped_total{{{LABELS}}}": "0+1x30",
         f"api_unauthorized_total{{{LABELS}}}": "0+1x30",
     }
 
@@ -113,6 +119,12 @@ TROUBLES = {
     "PacketDropsSurge": {
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x10 60000+600000x20",
     },
+    "Unchallenged": {
+        REASON % "challenged": "0+6000x30",
+        REASON % "unchallenged": "0+1200x30",
+    },
+    "NoOwnBuckets": {REASON % "no_own_bucket": "0+1200x30"},
+    "NotesDropped": {f"notes_dropped_total{{{LABELS}}}": "0+600x30"},
     "Unauthorized": {f"api_unauthorized_total{{{LABELS}}}": "0+600x30"},
 }
 
@@ -124,6 +136,21 @@ def as_case(name):
 @cases({as_case(name): (name, series) for name, series in TROUBLES.items()})
 def test_fires_for(name, series):
     expect("alerts", firing(series, 18), [f"XdpThrottle{name}"])
+
+
+def test_a_flood_that_is_challenged_is_a_surge():
+    series = {
+        f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
+        f'packets_total{{{LABELS},verdict="challenged"}}': "0x10 60000+600000x20",
+    }
+
+    expect("alerts", firing(series, 18), ["XdpThrottlePacketDropsSurge"])
+
+
+def test_a_kernel_that_makes_no_cookies_at_all_is_told_of():
+    series = {REASON % "challenged": "0x30", REASON % "unchallenged": "0+1200x30"}
+
+    expect("alerts", firing(series, 18), ["XdpThrottleUnchallenged"])
 
 
 def test_drops_that_go_on_as_ever_are_no_surge():
