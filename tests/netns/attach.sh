@@ -502,6 +502,7 @@ test_challenge_sets_what_it_needs_of_the_kernel_and_detach_restores_it() {
 xdp-throttle: note: net.ipv4.tcp_timestamps: 1 -> 2, for on_overload: challenge of service web; detach restores it
 $(lost_at to-client)"
 	expect_match "status" "$(throttle status)" $'\nchallenge +ready\n'
+	expect_match "status --json" "$(status)" '"challenge":\{"ready":true,"detail":"ready"\},'
 	notes=$(throttle detach --dev to-client 2>&1 >"$work/output")
 	expect "sysctls after detach" "$(sysctls)" "0 1"
 	expect "notes of detach" "$notes" "xdp-throttle: note: net.ipv4.tcp_syncookies: 2 -> 0, as it was
@@ -573,6 +574,7 @@ test_apply_without_a_challenge_restores_what_the_one_before_had_set() {
 	expect "sysctls under challenge" "$(sysctls)" "2 2"
 	throttle apply -c "$work/c.yaml"
 	expect "sysctls under monitor" "$(sysctls)" "1 1"
+	expect "challenge under monitor" "$(status | grep -c '"challenge":' || true)" 0
 	throttle apply -c "$work/a.yaml"
 	throttle apply -c "$work/b.yaml"
 	expect "sysctls under drop again" "$(sysctls)" "1 1"
@@ -584,9 +586,11 @@ test_restore_leaves_alone_what_somebody_else_set() {
 	challenging >"$work/a.yaml"
 	throttle attach --dev to-client -c "$work/a.yaml"
 	sysctls 0 2
+	local -r detail="tcp_syncookies is 0, wants 2: SYNs beyond the budget are dropped; 'xdp-throttle apply' sets it again"
 
 	expect_match "status" "$(throttle status)" \
-		'challenge +tcp_syncookies is 0, wants 2: SYNs are dropped'
+		"challenge +$detail"
+	expect_match "status --json" "$(status)" "\"challenge\":\{\"ready\":false,\"detail\":\"$detail\"\},"
 	throttle detach --dev to-client
 	expect "sysctls" "$(sysctls)" "0 1"
 }
@@ -677,6 +681,7 @@ test_throttles_apart_restore_the_sysctls_after_the_last_that_challenges() {
 		in_ns "$server" ip link set dev "$dev" xdpdrv obj "$OBJECT" sec xdp
 		throttle apply -c "$work/a.yaml" --dev "$dev"
 	done
+	expect_match "status --json" "$(status)" '"challenge":\{"ready":true,"detail":"ready"\},'
 
 	throttle detach --dev to-client
 	expect "sysctls while another challenges" "$(sysctls)" "2 2"

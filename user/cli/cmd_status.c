@@ -34,6 +34,26 @@ static json_t *interface_json(const struct thr_instance *instance,
 	return object;
 }
 
+/* Of the first throttle whose challenges are not ready, else of the first that has any;
+ * NULL: none has. */
+static json_t *challenge_json(const struct thr_instance *instances, size_t count)
+{
+	enum thr_challenge found = THR_CHALLENGE_NONE;
+	char text[THR_CHALLENGE_TEXT], detail[THR_CHALLENGE_TEXT] = "";
+
+	for (size_t i = 0; i < count && found != THR_CHALLENGE_UNREADY; i++) {
+		enum thr_challenge state = thr_challenge_describe(&instances[i], text);
+
+		if (state == THR_CHALLENGE_NONE || state == found)
+			continue;
+		found = state;
+		memcpy(detail, text, sizeof(detail));
+	}
+	if (found == THR_CHALLENGE_NONE)
+		return NULL;
+	return json_pack("{s:b,s:s}", "ready", found == THR_CHALLENGE_READY, "detail", detail);
+}
+
 /* One object for the `count` throttles at `instances`: counters are summed. */
 static json_t *status_json(const struct thr_instance *instances, const struct thr_stats *stats,
 			   size_t count)
@@ -58,10 +78,10 @@ static json_t *status_json(const struct thr_instance *instances, const struct th
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		json_object_set_new(reasons, thr_reason_name(reason),
 				    json_integer((json_int_t)sum.reason[reason].packets));
-	return json_pack("{s:o,s:s,s:{s:I,s:I,s:I},s:o}", "interfaces", interfaces, "action",
-			 action, "packets", "passed", (json_int_t)sum.passed, "dropped",
-			 (json_int_t)sum.dropped, "challenged", (json_int_t)sum.challenged,
-			 "reasons", reasons);
+	return json_pack("{s:o,s:s,s:o*,s:{s:I,s:I,s:I},s:o}", "interfaces", interfaces, "action",
+			 action, "challenge", challenge_json(instances, count), "packets", "passed",
+			 (json_int_t)sum.passed, "dropped", (json_int_t)sum.dropped, "challenged",
+			 (json_int_t)sum.challenged, "reasons", reasons);
 }
 
 /* What a reader might take for granted of the action, and must not. */

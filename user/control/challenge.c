@@ -309,30 +309,39 @@ void thr_challenge_check_links(const struct thr_instance *instance, struct thr_n
 
 /* --- for status --- */
 
-bool thr_challenge_describe(const struct thr_instance *instance,
-			    char text[static THR_CHALLENGE_TEXT])
+#define AGAIN "'xdp-throttle apply' sets it again"
+
+enum thr_challenge thr_challenge_describe(const struct thr_instance *instance,
+					  char text[static THR_CHALLENGE_TEXT])
 {
 	int cookies = read_or(sysctls[THR_SYSCTL_SYNCOOKIES].path, -1);
 	int timestamps = read_or(sysctls[THR_SYSCTL_TIMESTAMPS].path, -1);
 	const struct thr_offer offer = offer_now();
 
 	if (!is_challenging(instance->live))
-		return false;
-	if (cookies != WANTED)
+		return THR_CHALLENGE_NONE;
+	if (cookies != WANTED) {
 		snprintf(text, THR_CHALLENGE_TEXT,
-			 "tcp_syncookies is %d, wants %d: SYNs are dropped", cookies, WANTED);
-	else if (timestamps != WANTED && instance->live->offer.timestamps)
-		snprintf(text, THR_CHALLENGE_TEXT,
-			 "tcp_timestamps is %d, wants %d: apply the tables again", timestamps,
-			 WANTED);
-	else if (memcmp(&offer, &instance->live->offer, sizeof(offer)) != 0)
+			 "tcp_syncookies is %d, wants %d: SYNs beyond the budget are "
+			 "dropped; " AGAIN,
+			 cookies, WANTED);
+		return THR_CHALLENGE_UNREADY;
+	}
+	if (timestamps != WANTED && instance->live->offer.timestamps) {
+		snprintf(text, THR_CHALLENGE_TEXT, "tcp_timestamps is %d, wants %d; " AGAIN,
+			 timestamps, WANTED);
+		return THR_CHALLENGE_UNREADY;
+	}
+	if (memcmp(&offer, &instance->live->offer, sizeof(offer)) != 0) {
 		snprintf(text, THR_CHALLENGE_TEXT,
 			 "net.ipv4.tcp_* or rmem_max have changed: apply the tables again");
-	else if (timestamps != WANTED)
+		return THR_CHALLENGE_UNREADY;
+	}
+	if (timestamps != WANTED)
 		snprintf(text, THR_CHALLENGE_TEXT,
 			 "ready, but tcp_timestamps is %d, wants %d: no window scaling, no SACK",
 			 timestamps, WANTED);
 	else
 		snprintf(text, THR_CHALLENGE_TEXT, "ready");
-	return true;
+	return THR_CHALLENGE_READY;
 }

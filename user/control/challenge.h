@@ -47,10 +47,17 @@ bool thr_challenge_check_link(const struct thr_instance *instance, const char *n
 /* The same for all interfaces of the instance: warns of the first. */
 void thr_challenge_check_links(const struct thr_instance *instance, struct thr_notices *notices);
 
-#define THR_CHALLENGE_TEXT 128
+#define THR_CHALLENGE_TEXT 160
 
-/* Whether the live tables challenge; with `text` set to "ready", or to what is missing. */
-bool thr_challenge_describe(const struct thr_instance *instance,
-			    char text[static THR_CHALLENGE_TEXT]);
+enum thr_challenge {
+	THR_CHALLENGE_NONE,    /* no service challenges */
+	THR_CHALLENGE_UNREADY, /* SYNs are dropped, or answers refused when they come back */
+	THR_CHALLENGE_READY,
+};
+
+/* How it stands with the challenges of the live tables; where there are any with `text` set to
+ * "ready", or to what is missing and what to do. */
+enum thr_challenge thr_challenge_describe(const struct thr_instance *instance,
+					  char text[static THR_CHALLENGE_TEXT]);
 
 #endif
