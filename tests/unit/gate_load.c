@@ -194,7 +194,7 @@ static void beyond_full_load_cells_and_budget_share_what_passes(void **state)
 				    .burst = 5,
 				    .packets = (__u64)(seconds * per_s),
 				    .promote = promote_on_budget};
-	const double cells = 1 + 5 / (seconds * RATE); /* their rate, and their bursts once */
+	const double share = 1 + 5 / (seconds * RATE); /* their rate, and their bursts once */
 	double budget;
 	struct result result;
 
@@ -204,8 +204,8 @@ static void beyond_full_load_cells_and_budget_share_what_passes(void **state)
 	budget = 4000 / per_s;
 	result = run_flood(&flood);
 	print_message("# passed %.4f, of it on the budget %.4f\n", result.passed, budget);
-	assert_true(result.passed <= cells / 2 + budget + 0.002);
-	assert_true(result.passed >= cells / 2 - 0.01);
+	assert_true(result.passed <= share / 2 + budget + 0.002);
+	assert_true(result.passed >= share / 2 - 0.01);
 	assert_true(result.passed >= budget);
 }
 
