@@ -57,7 +57,7 @@
 
 #define THR_REASONS_ANSWERED(X)                                                                    \
 	X(CHALLENGED, "challenged",                                                                \
-	  "TCP SYN beyond the budget for new sources, answered with a SYN cookie")
+	  "TCP SYN beyond the budget for new sources, under `on_overload: challenge`")
 
 #define THR_REASONS_DROP(X)                                                                        \
 	X(DENIED, "denied", "source in a deny prefix")                                             \

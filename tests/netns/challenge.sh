@@ -167,6 +167,8 @@ test_client_is_challenged_once() {
 		! has_grown "$before" challenge_completed || break
 	done
 	has_grown "$before" challenge_completed
+	expect_match "status: answered is not dropped" "$(throttle status)" \
+		$'\nchallenged +[1-9][0-9]* +0  TCP SYN beyond the budget'
 	before=$(status)
 
 	ask again $SERVER4 1000 $(printf "$address %.0s" {1..20})

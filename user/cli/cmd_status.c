@@ -127,7 +127,8 @@ static void print_status(const struct thr_instance *instance, const struct thr_s
 	for (int reason = THR_REASON_NONE + 1; reason < THR_REASON_COUNT; reason++)
 		if (stats->reason[reason].packets)
 			printf("%-24s %14llu %14llu  %s\n", thr_reason_name(reason),
-			       stats->reason[reason].packets, stats->reason[reason].dropped,
+			       stats->reason[reason].packets,
+			       thr_reason_is_answer(reason) ? 0 : stats->reason[reason].dropped,
 			       thr_reason_text(reason));
 }
 

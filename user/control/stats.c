@@ -27,6 +27,11 @@ const char *thr_reason_text(enum thr_reason reason)
 	return texts[reason];
 }
 
+bool thr_reason_is_answer(enum thr_reason reason)
+{
+	return reason >= THR_REASON_FIRST_ANSWERED && reason < THR_REASON_FIRST_DROP;
+}
+
 int thr_stats_read(const struct thr_instance *instance, struct thr_stats *ret_stats,
 		   struct thr_error *error)
 {
@@ -48,7 +53,7 @@ int thr_stats_read(const struct thr_instance *instance, struct thr_stats *ret_st
 			sum->dropped += counts[cpu].dropped;
 		}
 		stats.passed += sum->packets - sum->dropped;
-		if (reason >= THR_REASON_FIRST_ANSWERED && reason < THR_REASON_FIRST_DROP)
+		if (thr_reason_is_answer(reason))
 			stats.challenged += sum->dropped;
 		else
 			stats.dropped += sum->dropped;

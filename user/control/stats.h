@@ -22,4 +22,8 @@ int thr_stats_read(const struct thr_instance *instance, struct thr_stats *ret_st
 const char *thr_reason_name(enum thr_reason reason);
 const char *thr_reason_text(enum thr_reason reason);
 
+/* Whether packets with it are answered in the place of the kernel: what is counted of them as
+ * dropped is not. */
+bool thr_reason_is_answer(enum thr_reason reason);
+
 #endif
