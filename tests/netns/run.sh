@@ -333,7 +333,7 @@ test_block_by_hand_refuses_a_source_until_it_is_undone() {
 	expect "add" "$(throttle block add 10.77.1.2 --for 1h)" "10.77.1.2: blocked for 1h"
 	expect "an answer" "$(ask "$client" 10.77.1.1 1)" -
 	expect_match "add" "$(throttle block add 10.77.1.2)" \
-		'^10\.77\.1\.2: blocked for 10m \(was: for (3600|359[0-9])s\)$'
+		'^10\.77\.1\.2: blocked for 10m \(had (3600|359[0-9])s left\)$'
 	expect "add" "$(throttle block add 2001:db8:1:2::3 --for 90s)" \
 		"2001:db8:1:2::/64: blocked for 90s"
 	expect_match "list" "$(throttle block list --json)" \
@@ -432,7 +432,11 @@ test_block_refuses_what_is_no_source_and_changes_nothing() {
 
 	expect_match "prefix" "$(refused 1 throttle block add 10.0.0.0/8)" 'write an address.*deny add'
 	expect_match "prefix" "$(refused 1 throttle block add 2001:db8::/32)" 'one source has /64'
-	expect_match "word" "$(refused 1 throttle block add nobody)" '^xdp-throttle: nobody: '
+	expect_match "host bits" "$(refused 1 throttle block add 2001:db8::1/64)" 'write 2001:db8::/64'
+	for word in nobody 10.77.0.300 ::ffff:1.2.3.4; do
+		expect "word" "$(refused 1 throttle block add "$word")" \
+			"xdp-throttle: $word: write an address, such as 192.0.2.7"
+	done
 	expect_match "time" "$(refused 1 throttle block add 10.0.0.1 --for 25h)" \
 		"--for is '25h': write a duration from 1s to 24h"
 	expect_match "absent" "$(refused 1 throttle block del 10.0.0.1)" '10.0.0.1: it is not blocked'

@@ -31,10 +31,13 @@ static int find_source(const struct thr_instance *instance, const char *text,
 	unsigned int v6_bits = thr_peer_v6_bits(instance);
 	struct thr_address address = {};
 	struct thr_prefix prefix;
-	int result = thr_cli_prefix(text, &prefix, error);
+	const char *why;
+	int result = thr_prefix_parse(text, &prefix, &why);
 
+	if (result == -EADDRNOTAVAIL) /* host bits: the right prefix may be one of those below */
+		return thr_cli_prefix(text, &prefix, error);
 	if (result)
-		return result;
+		return thr_fail(error, EINVAL, "%s: write an address, such as 192.0.2.7", text);
 	if (!prefix.is_v6 && prefix.bits < 32)
 		return thr_fail(error, EINVAL,
 				"%s: write an address: 'xdp-throttle deny add' refuses prefixes",
@@ -130,7 +133,7 @@ static int add(struct thr_instance *instance, void *context, struct thr_error *e
 	thr_duration_format(for_ms, length);
 	printf("%s: blocked for %s", text, length);
 	if (before_ns)
-		printf(" (was: for %" PRIu64 "s)", seconds_left(before_ns, now_ns));
+		printf(" (had %" PRIu64 "s left)", seconds_left(before_ns, now_ns));
 	printf("\n");
 	if (instance->live->slot[instance->live->active].action == THR_ACTION_MONITOR)
 		fprintf(stderr, "%s: note: the action is monitor, so nothing is dropped\n", text);
