@@ -228,6 +228,7 @@ test_client_that_goes_on_over_its_limit_is_blocked_until_that_is_undone() {
 	(($(grown "$before" blocked) >= 1))
 	expect "another client" "$(ask "$attacker" 10.77.2.1 1)" 200
 	wait_until metric_is blocked_total 1
+	wait_until says ' info master: 10\.77\.1\.2: blocked for [0-9]*s, by rate_limit\.block$'
 	expect_match "list" "$(throttle block list)" '^10\.77\.1\.2 +(600|59[0-9])s$'
 	throttle block del 10.77.1.2
 	expect "blocked" "$(blocked)" ""

@@ -11,6 +11,7 @@
  * each; where the configuration asks for neither, nothing.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 #define PERIOD_MS 250
 #define TAKEN_MAX 1024 /* at once: bounds what a period costs */
+#define TOLD_MAX 16    /* of those, in the log */
 
 struct thr_heard {
 	size_t count;
@@ -76,6 +78,28 @@ static void take(struct thr_master *master, uint64_t now_ns)
 	master->facts.notes_dropped += count - (size_t)(kept - end);
 }
 
+/* An operator looks for a client that is refused in the log; a flood is not to fill it. */
+static void tell_blocked(const struct thr_heard *heard, uint64_t now_ns)
+{
+	char address[THR_ADDRESS_TEXT];
+	size_t told = 0;
+
+	for (size_t i = 0; i < heard->count; i++) {
+		const struct thr_note *note = &heard->notes[i];
+		uint64_t left_s;
+
+		if (note->kind != THR_NOTE_BLOCKED || told++ >= TOLD_MAX || note->until_ns < now_ns)
+			continue;
+		thr_address_format(&note->address, address);
+		left_s = (note->until_ns - now_ns + THR_NS_PER_S - 1) / THR_NS_PER_S;
+		thr_log(THR_LOG_INFO, "%s: blocked for %" PRIu64 "s, by rate_limit.block", address,
+			left_s);
+	}
+	if (told > TOLD_MAX)
+		thr_log(THR_LOG_INFO, "%zu more clients blocked, by rate_limit.block",
+			told - TOLD_MAX);
+}
+
 static void write_out(struct thr_master *master)
 {
 	struct thr_heard *heard = master->heard;
@@ -91,6 +115,8 @@ static void write_out(struct thr_master *master)
 		thr_log(THR_LOG_WARNING, "clients cannot be told of to the packet layer: %s",
 			error.text);
 	heard->told = r != 0;
+	if (!r)
+		tell_blocked(heard, thr_loop_now_ns(master->loop));
 	for (size_t i = 0; i < heard->count; i++) {
 		if (r)
 			master->facts.notes_dropped++;
