@@ -298,6 +298,16 @@ test_client_with_a_good_answer_is_verified_and_needs_no_budget() {
 	expect "lost" "$(metric notes_dropped_total)" 0
 }
 
+test_metric_tells_whether_challenges_are_ready() {
+	make_topology
+	proxy 'services: [{name: web, ports: [8080], new_sources: {per_second: 100k, on_overload: challenge}}]'
+	wait_until metric_is challenge_ready 1
+
+	sysctls 0
+
+	wait_until metric_is challenge_ready 0
+}
+
 test_client_without_a_good_answer_is_not_verified() {
 	make_topology
 	proxy 'services: [{name: web, ports: [8080], new_sources: {per_second: 100k}}]'

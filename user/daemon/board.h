@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "control/challenge.h"
 #include "control/stats.h"
 
 /* Times are of the wall clock. */
@@ -23,6 +24,7 @@ struct thr_facts {
 	/* Of the packet layer, summed over its throttles; 0 interfaces: there is none. */
 	uint64_t interfaces;
 	struct thr_stats packets;
+	enum thr_challenge challenge; /* the worst of them that challenge */
 	/* Notes on clients that are in force, or are not: */
 	uint64_t verified, blocked;
 	uint64_t notes_dropped; /* by the master */

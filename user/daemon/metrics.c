@@ -68,6 +68,10 @@ static void write_packets(const struct thr_facts *facts, struct thr_metrics *met
 		label.value = thr_text(thr_reason_name(i));
 		thr_metrics_count(metrics, &label, 1, facts->packets.reason[i].packets);
 	}
+	if (facts->challenge != THR_CHALLENGE_NONE)
+		write_gauge(metrics, "challenge_ready",
+			    "Whether the kernel is set to what challenges need.",
+			    facts->challenge == THR_CHALLENGE_READY);
 }
 
 static void write_notes(const struct thr_facts *facts, struct thr_metrics *metrics)

@@ -128,14 +128,24 @@ static void add(struct thr_stats *sum, const struct thr_stats *stats)
 	sum->dropped += stats->dropped;
 }
 
+static void merge_challenge(enum thr_challenge *worst, const struct thr_instance *instance)
+{
+	char text[THR_CHALLENGE_TEXT];
+	enum thr_challenge state = thr_challenge_describe(instance, text);
+
+	if (state == THR_CHALLENGE_UNREADY || *worst == THR_CHALLENGE_NONE)
+		*worst = state;
+}
+
 void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces,
-		      struct thr_stats *ret_stats)
+		      struct thr_stats *ret_stats, enum thr_challenge *ret_challenge)
 {
 	struct thr_instances instances = {};
 	struct thr_stats stats;
 	struct thr_error error;
 	uint64_t interfaces = 0;
 
+	*ret_challenge = THR_CHALLENGE_NONE;
 	memset(ret_stats, 0, sizeof(*ret_stats));
 	if (xdp->interface_count && !thr_instances_find(&instances, &error))
 		for (size_t i = 0; i < instances.count; i++) {
@@ -145,6 +155,7 @@ void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces
 				continue;
 			add(ret_stats, &stats);
 			interfaces += named;
+			merge_challenge(ret_challenge, &instances.items[i]);
 		}
 	thr_instances_clear(&instances);
 	*ret_interfaces = interfaces;

@@ -8,6 +8,7 @@
 #define THR_PACKET_H
 
 #include "config/config.h"
+#include "control/challenge.h"
 #include "control/stats.h"
 
 /*
@@ -25,10 +26,11 @@ int thr_packet_apply(const struct thr_xdp_config *xdp, bool may_wait, bool *ret_
 
 /*
  * Add up the counters of the throttles that the interfaces have, and how many of them have
- * one. Zeros where there is nothing to be read.
+ * one; and how it stands with their challenges: not ready, if one is not. Zeros where there is
+ * nothing to be read.
  */
 void thr_packet_count(const struct thr_xdp_config *xdp, uint64_t *ret_interfaces,
-		      struct thr_stats *ret_stats);
+		      struct thr_stats *ret_stats, enum thr_challenge *ret_challenge);
 
 /*
  * Enter notes into the sets of verified and of blocked sources of the throttles that the
