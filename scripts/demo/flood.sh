@@ -33,6 +33,7 @@ spoofed_flood() {
 	in_ns "$CLIENT" ip link set dev eth-c xdp obj "$B/tools/pass.bpf.o" sec xdp
 	in_ns "$ATTACKER" ip link set dev eth-a xdp obj "$B/tools/pass.bpf.o" sec xdp
 	throttle apply -c "$work/flood.yaml" --dev to-client
+	echo "  (both other ends have one here)"
 	spoofed_row "" "flood" "flood" "flood" "flood" "client" "client"
 	spoofed_row "" "sent" "packets/s" "admitted" "challenged" "served" "failed"
 
