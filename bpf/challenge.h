@@ -353,14 +353,15 @@ static __always_inline bool challenge_is_checked(const struct thr_live *live)
 	return clock_jiffies() * live->seed[0] >> 61 == 0;
 }
 
-/* Enter the source as verified from `now` on, but not within a minute after its last
- * time ended: it may have been ended by challenge_settle(). */
+/* Enter the source as verified from `now` on, but not within a minute after
+ * challenge_settle() ended its last time. */
 static __always_inline void challenge_verify(struct thr_live *live, const struct thr_source_id *id,
 					     const struct thr_expiry *known, __u64 now)
 {
-	const struct thr_expiry entry = {.until_ns = now + THR_VERIFIED_NS};
+	const struct thr_expiry entry = {.until_ns = (now + THR_VERIFIED_NS) & ~THR_EXPIRY_ENDED};
 
-	if (known && known->until_ns <= now && now - known->until_ns < CHALLENGE_SHUT_NS)
+	if (known && known->until_ns & THR_EXPIRY_ENDED && known->until_ns <= now &&
+	    now - known->until_ns < CHALLENGE_SHUT_NS)
 		return;
 	if (live->verified_until_ns < entry.until_ns)
 		live->verified_until_ns = entry.until_ns + CHALLENGE_SLACK_NS;
@@ -423,7 +424,7 @@ __noinline int challenge_settle(const struct ask *ask, __u32 slot, int reason)
 	if (!reason)
 		challenge_verify(live, &id, known, now);
 	else if (reason == THR_REASON_OVER_CONNECTIONS && known && known->until_ns > now)
-		known->until_ns = now;
+		known->until_ns = (now - 1) | THR_EXPIRY_ENDED;
 	return 0;
 }
 

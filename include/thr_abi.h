@@ -295,6 +295,8 @@ struct thr_source_id {
 struct thr_expiry {
 	__u64 until_ns; /* monotonic; the entry is void from then on */
 };
+/* The lowest bit of until_ns: a verified source's time was ended early, by the program. */
+#define THR_EXPIRY_ENDED 1ULL
 _Static_assert(sizeof(struct thr_source_id) == 24, "thr_source_id is an ABI");
 _Static_assert(sizeof(struct thr_expiry) == 8, "thr_expiry is an ABI");
 

@@ -751,6 +751,17 @@ static void source_stays_verified_for_ten_minutes(void **state)
 	end(&given);
 }
 
+static void source_whose_time_ran_out_is_verified_by_its_next_cookie(void **state)
+{
+	struct given given = given_challenge(state);
+
+	assert_reason(complete(given.xdp, CLIENT), CHALLENGE_COMPLETED);
+	thr_xdp_advance(given.xdp, 10 * MINUTE + NS_PER_S);
+	assert_reason(complete(given.xdp, CLIENT), CHALLENGE_COMPLETED);
+	assert_reason(thr_xdp_send(given.xdp, SYN_FROM(CLIENT)), NEW_CONNECTION);
+	end(&given);
+}
+
 static uint64_t verified_until(const struct thr_xdp *xdp)
 {
 	struct thr_source_id id = {.source[1] = htobe64(0xffffc0000201)};
@@ -975,6 +986,7 @@ int main(int argc, char **argv)
 		CHALLENGE_TEST(resets_and_syns_verify_nobody),
 		CHALLENGE_TEST(connection_that_the_kernel_has_verifies_the_source),
 		CHALLENGE_TEST(source_stays_verified_for_ten_minutes),
+		CHALLENGE_TEST(source_whose_time_ran_out_is_verified_by_its_next_cookie),
 		CHALLENGE_TEST(entry_is_renewed_when_half_of_its_time_is_over),
 		CHALLENGE_TEST(cookie_returned_again_and_again_is_charged_and_verifies_no_more),
 		CHALLENGE_TEST(cookies_of_sources_that_are_over_with_syns_still_complete),

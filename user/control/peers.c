@@ -91,7 +91,7 @@ static int update(int map_fd, const struct thr_peer *peers, size_t count)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++) {
 		ids[i] = id_of(&peers[i].source);
-		expiries[i].until_ns = peers[i].until_ns;
+		expiries[i].until_ns = peers[i].until_ns & ~THR_EXPIRY_ENDED;
 	}
 	return bpf_map_update_batch(map_fd, ids, expiries, &done, &options) ? -errno : 0;
 }
