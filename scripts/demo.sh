@@ -5,7 +5,7 @@
 # spoofed sources is answered there with SYN cookies; then
 # a client that asks for too much gets 429s from the proxy while another is served;
 # then checks: a limit set live, metrics, two daemons that share limits in Redis.
-# Run by `make demo`, as root; takes fifty seconds and leaves nothing.
+# Run by `make demo`, as root; takes forty seconds and leaves nothing.
 #
 #   +-- client ----------+                       +-- server ------------------+
 #   |  probe     eth-c --|-- 10.77.1.0/24 (veth) |                            |

@@ -73,7 +73,8 @@ static void given_address(const char *text, in_port_t port, struct sockaddr_stor
 			 1);
 }
 
-/* The kernel sets the route to an IPv6 address of its own a moment after the address. */
+/* The kernel sets the route to an IPv6 address of its own a moment after the address, and
+ * tells nobody who has no netlink socket: asked for once a millisecond, for 10 seconds. */
 static void wait_for_route(const char *address)
 {
 	struct sockaddr_storage to;
