@@ -120,7 +120,7 @@ static void send_gathered(struct thr_deferred *deferred)
 
 		next = item->next;
 		if (key->gather_ns <= now_ns)
-			thr_shared_make_ready(shared, key);
+			thr_shared_call_for(shared, key);
 		else if (key->gather_ns - now_ns < wait_ns)
 			wait_ns = key->gather_ns - now_ns;
 	}
@@ -132,7 +132,9 @@ void thr_shared_call_for(struct thr_shared *shared, struct thr_shared_key *key)
 {
 	uint64_t now_ns = thr_loop_now_ns(shared->loop);
 
-	if (!key->gather_count || key->gather_ns <= now_ns) {
+	if (key->gather_ns <= now_ns)
+		key->away = 0;
+	if (key->away <= key->spare) {
 		thr_shared_make_ready(shared, key);
 		return;
 	}
@@ -173,11 +175,10 @@ static void wait_for(struct thr_shared *shared, struct thr_shared_key *key, stru
 	thr_link_add_last(&shared->waiting, &ask->due);
 	if (!shared->late.due_ms)
 		thr_loop_arm(shared->loop, &shared->late, shared->wait_ms);
-	if (key->flight)
-		return;
-	if (key->gather_count)
-		key->gather_count--;
-	thr_shared_call_for(shared, key);
+	if (key->away)
+		key->away--;
+	if (!key->flight)
+		thr_shared_call_for(shared, key);
 }
 
 /* --- what is asked of it --- */

@@ -185,12 +185,16 @@ static void settle(struct thr_flight *flight, const uint64_t number[static 4])
  * The next flight waits until seven of eight are back, for a moment: about as long as
  * answering them takes, and a millisecond at most. Without that, of those who ask again and
  * again half are in a flight while the other half waits, and Redis has twice the calls.
+ * Those of the flight before who are still away count too: else the two halves, each back
+ * while the other is answered, would stay apart.
  */
 static void expect_back(struct thr_shared_key *key, uint32_t checks, uint64_t now_ns)
 {
-	uint64_t wait_ns = checks * GATHER_EACH_NS;
+	uint64_t wait_ns;
 
-	key->gather_count = checks >= GATHER_LEAST ? checks - checks / 8 : 0;
+	key->away = checks >= GATHER_LEAST ? key->away + checks : 0;
+	key->spare = key->away / 8;
+	wait_ns = key->away * GATHER_EACH_NS;
 	key->gather_ns = now_ns + (wait_ns < GATHER_MOST_NS ? wait_ns : GATHER_MOST_NS);
 }
 

@@ -36,8 +36,10 @@ struct thr_shared_key {
 
 	struct thr_link asks;	   /* that wait and are in no flight */
 	struct thr_flight *flight; /* NULL: none */
-	uint64_t gather_ns;    /* until when the next one waits for those answered by the last */
-	uint32_t gather_count; /* of them that are not back */
+	/* Those who were answered lately and may ask again at once: how many are not back, with
+	 * how many of them away the next flight leaves, and when it leaves anyhow. */
+	uint32_t away, spare;
+	uint64_t gather_ns;
 
 	uint64_t bound;	   /* the TAT is at least this */
 	uint64_t bound_ns; /* since, and for a second */
