@@ -245,12 +245,12 @@ static void an_entry_of_megabytes_is_not_an_address(void **state)
 static struct thr_memory_key key_of(const char *client, const char *scope)
 {
 	static const struct thr_hash_key secret = {{1, 2}};
-	const struct thr_hash_key scoped = thr_identity_scope(&secret, scope);
+	const struct thr_hash_key scoped = thr_hash_scope(&secret, scope);
 	struct thr_address parsed = address(client);
 	struct thr_memory_key key;
 
 	parsed.port = (uint16_t)(client[0] * 77); /* must not matter */
-	thr_identity_key(&scoped, &parsed, &key);
+	thr_client_key(&scoped, &parsed, &key);
 	return key;
 }
 
@@ -309,11 +309,11 @@ static void a_client_has_other_keys_in_another_scope_and_by_another_secret(void 
 	static const struct thr_hash_key secret = {{1, 3}};
 	struct thr_memory_key a = key_of("192.0.2.1", ""), b = key_of("192.0.2.1", "/api"), c;
 	struct thr_memory_key d = key_of("192.0.2.1", "/api");
-	const struct thr_hash_key scoped = thr_identity_scope(&secret, "/api");
+	const struct thr_hash_key scoped = thr_hash_scope(&secret, "/api");
 	struct thr_address client = address("192.0.2.1");
 
 	(void)state;
-	thr_identity_key(&scoped, &client, &c);
+	thr_client_key(&scoped, &client, &c);
 	assert_memory_equal(&b, &d, sizeof(b));
 	assert_false(same(a.key, b.key) || same(b.key, c.key));
 	assert_false(same(a.group[0], b.group[0]) || same(b.group[0], c.group[0]));
@@ -338,7 +338,7 @@ static void keys_of_sources_have_as_many_bits_where_a_client_has_fewer(void **st
 		{"192.0.2.1", "192.0.2.1", 128, true},
 		{"192.0.2.1", "192.0.2.2", 1, false},
 	};
-	const struct thr_hash_key scoped = thr_identity_scope(&(struct thr_hash_key){{1, 2}}, "");
+	const struct thr_hash_key scoped = thr_hash_scope(&(struct thr_hash_key){{1, 2}}, "");
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

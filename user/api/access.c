@@ -12,14 +12,13 @@
 #include <openssl/crypto.h>
 
 #include "api/internal.h"
+#include "store/client_key.h"
 
 #define TOKEN_MAX 4096 /* bytes; a longer one is not hashed */
 
 int access_new(struct thr_api *api)
 {
-	struct thr_hash scope = thr_hash(thr_memory_hash_key(api->parts.buckets), "api", 3);
-
-	api->peer_scope = (struct thr_hash_key){{scope.word[0], scope.word[1]}};
+	api->peer_scope = thr_hash_scope(thr_memory_hash_key(api->parts.buckets), "api");
 	api->digest = EVP_MD_fetch(NULL, "SHA256", NULL);
 	api->digest_context = EVP_MD_CTX_new();
 	return api->digest && api->digest_context ? 0 : -ENOMEM;
@@ -33,18 +32,12 @@ void access_free(struct thr_api *api)
 
 bool access_charge(struct client *client, struct thr_standing *ret_standing)
 {
-	static const size_t v4_bytes[] = {16, 15, 14}; /* of the mapped form: /32, /24, /16 */
-	static const size_t v6_bytes[] = {8, 6, 4};    /* /64, /48, /32 */
 	const struct thr_api *api = client->api;
-	const uint8_t *address = client->peer.bytes;
-	const size_t *bytes = thr_address_is_v4(&client->peer) ? v4_bytes : v6_bytes;
 	struct thr_memory_key key;
 
 	if (!api->settings.limited)
 		return true;
-	key.key = thr_hash(&api->peer_scope, address, bytes[0]);
-	key.group[0] = thr_hash(&api->peer_scope, address, bytes[1]);
-	key.group[1] = thr_hash(&api->peer_scope, address, bytes[2]);
+	thr_client_key(&api->peer_scope, &client->peer, &key);
 	thr_memory_take(api->parts.buckets, &key, &api->settings.limit, 1,
 			thr_loop_now_ns(api->parts.loop), ret_standing);
 	return ret_standing->allowed;

@@ -80,3 +80,10 @@ struct thr_hash thr_hash(const struct thr_hash_key *key, const void *bytes, size
 	hash.word[1] = sip_output(&sip);
 	return hash;
 }
+
+struct thr_hash_key thr_hash_scope(const struct thr_hash_key *secret, const char *name)
+{
+	struct thr_hash hash = thr_hash(secret, name, strlen(name));
+
+	return (struct thr_hash_key){{hash.word[0], hash.word[1]}};
+}

@@ -75,7 +75,7 @@ static int charge_shared(struct session *session, const struct limit *limit,
 		.cost = 1,
 		.done = on_answer,
 	};
-	thr_identity_key(&limit->scope, &admitted->client, &asking->ask.key);
+	thr_client_key(&limit->scope, &admitted->client, &asking->ask.key);
 	if (thr_store_ask(proxy->parts.store, &asking->ask)) {
 		take_answer(&asking->ask, admitted);
 		give(proxy, asking);
@@ -112,7 +112,7 @@ int charge(struct session *session, const struct limit *limit, const struct aski
 		admitted->limited = r == 0;
 		return r;
 	}
-	thr_identity_key(&limit->scope, &admitted->client, &ask.key);
+	thr_client_key(&limit->scope, &admitted->client, &ask.key);
 	thr_store_ask(store, &ask);
 	take_answer(&ask, admitted);
 	return 0;

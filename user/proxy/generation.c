@@ -14,7 +14,7 @@ static void set_limit(struct thr_proxy *proxy, struct limit *limit,
 		return;
 	limit->limit = thr_store_limit_of(&from->rate);
 	limit->on_error = from->on_error;
-	limit->scope = thr_identity_scope(thr_store_hash_key(proxy->parts.store), scope);
+	limit->scope = thr_hash_scope(thr_store_hash_key(proxy->parts.store), scope);
 	limit->name = scope;
 	limit->policy = policy;
 }
@@ -26,7 +26,7 @@ static void set_block(struct thr_proxy *proxy, struct block *block, const struct
 	if (!block->blocks)
 		return;
 	block->limit = thr_store_limit_of(&config->block.refusals);
-	block->scope = thr_identity_scope(thr_store_hash_key(proxy->parts.store), "block");
+	block->scope = thr_hash_scope(thr_store_hash_key(proxy->parts.store), "block");
 	block->for_ns = config->block.for_ms * THR_NS_PER_MS;
 }
 

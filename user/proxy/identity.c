@@ -118,28 +118,6 @@ void thr_identity_find(const struct thr_http_field *fields, size_t count,
 	*ret_client = walk.client;
 }
 
-struct thr_hash_key thr_identity_scope(const struct thr_hash_key *secret, const char *scope)
-{
-	struct thr_hash hash = thr_hash(secret, scope, strlen(scope));
-
-	return (struct thr_hash_key){.word = {hash.word[0], hash.word[1]}};
-}
-
-/* What is hashed is only the address' first bytes: as many as its prefix has, whose
- * number is part of the hash, so that no prefix is taken for one of another length or
- * of the other family. */
-void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address *client,
-		      struct thr_memory_key *ret_key)
-{
-	static const size_t v4_bytes[] = {16, 15, 14}; /* of the mapped form: /32, /24, /16 */
-	static const size_t v6_bytes[] = {8, 6, 4};    /* /64, /48, /32 */
-	const size_t *bytes = thr_address_is_v4(client) ? v4_bytes : v6_bytes;
-
-	ret_key->key = thr_hash(scope, client->bytes, bytes[0]);
-	ret_key->group[0] = thr_hash(scope, client->bytes, bytes[1]);
-	ret_key->group[1] = thr_hash(scope, client->bytes, bytes[2]);
-}
-
 void thr_identity_source(const struct thr_address *address, unsigned int v6_bits,
 			 uint8_t ret_source[static 16])
 {
@@ -153,7 +131,7 @@ void thr_identity_source_key(const struct thr_hash_key *scope, const struct thr_
 {
 	uint8_t source[sizeof(client->bytes)];
 
-	thr_identity_key(scope, client, ret_key);
+	thr_client_key(scope, client, ret_key);
 	if (v6_bits <= 64 || thr_address_is_v4(client))
 		return;
 	thr_identity_source(client, v6_bits, source);

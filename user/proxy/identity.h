@@ -10,7 +10,7 @@
 #include "config/config.h"
 #include "core/address.h"
 #include "http/http.h"
-#include "store/memory.h"
+#include "store/client_key.h"
 
 /* Walk the X-Forwarded-For fields of a request whose peer is trusted. An entry
  * that is not an address (with or without a port or brackets) ends the walk: the
@@ -21,10 +21,6 @@ void thr_identity_find(const struct thr_http_field *fields, size_t count,
 		       const struct thr_address *peer, const struct thr_prefix *trusted,
 		       size_t trusted_count, struct thr_address *ret_client);
 
-/* The hash key of a scope (the path of a route, "" for the default): each has one of its
- * own, so that one client's buckets of two limits are different keys. */
-struct thr_hash_key thr_identity_scope(const struct thr_hash_key *secret, const char *scope);
-
 /* The name of the client's bucket in a store that machines share, "http:SCOPE|ADDRESS",
  * with an IPv6 address as its prefix, "2001:db8:1:2::/64". No two names are alike: what
  * follows the last '|' is the address. Not terminated; returns its length. The scope, at
@@ -33,13 +29,8 @@ struct thr_hash_key thr_identity_scope(const struct thr_hash_key *secret, const 
 size_t thr_identity_name(const char *scope, const struct thr_address *client,
 			 char name[static THR_IDENTITY_NAME_MAX]);
 
-/* The key of the client's bucket in a scope: its IPv4 address or IPv6 /64. Groups: /24
- * and /16; /48 and /32. */
-void thr_identity_key(const struct thr_hash_key *scope, const struct thr_address *client,
-		      struct thr_memory_key *ret_key);
-
-/* The same by what the packet layer takes for one source, `v6_bits` of an IPv6 address, where
- * that is less than a client: more than 64 bits. */
+/* thr_client_key() by what the packet layer takes for one source, `v6_bits` of an IPv6 address,
+ * where that is less than a client: more than 64 bits. */
 void thr_identity_source_key(const struct thr_hash_key *scope, const struct thr_address *client,
 			     unsigned int v6_bits, struct thr_memory_key *ret_key);
 

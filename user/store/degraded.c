@@ -7,11 +7,9 @@
 
 void thr_degraded_init(struct thr_degraded *degraded, struct thr_memory *buckets)
 {
-	struct thr_hash scope = thr_hash(thr_memory_hash_key(buckets), "degraded", 8);
-
 	*degraded = (struct thr_degraded){
 		.buckets = buckets,
-		.scope = {{scope.word[0], scope.word[1]}},
+		.scope = thr_hash_scope(thr_memory_hash_key(buckets), "degraded"),
 		.instances = 1,
 	};
 }
@@ -37,9 +35,9 @@ static void take_locally(const struct thr_degraded *degraded, struct thr_ask *as
 	uint64_t cost = ask->cost < share.burst ? ask->cost : share.burst;
 	const struct thr_memory_key *key = &ask->key;
 	struct thr_memory_key own = {
-		.key = thr_hash(&degraded->scope, &key->key, sizeof(key->key)),
-		.group = {thr_hash(&degraded->scope, &key->group[0], sizeof(key->group[0])),
-			  thr_hash(&degraded->scope, &key->group[1], sizeof(key->group[1]))},
+		.key = thr_hash_in(&degraded->scope, key->key),
+		.group = {thr_hash_in(&degraded->scope, key->group[0]),
+			  thr_hash_in(&degraded->scope, key->group[1])},
 	};
 
 	thr_memory_take(degraded->buckets, &own, &share, cost, now_ns, &ask->standing);

@@ -63,6 +63,8 @@ struct demand {
 	const struct thr_store_limit *limit;
 	uint64_t spent; /* 0: only look */
 	uint64_t now;
+	const struct thr_memory_key *key;
+	bool has_groups; /* level[1] and beyond are filled */
 	struct thr_cells level[LEVELS];
 };
 
@@ -97,14 +99,30 @@ static void mark_crowded(struct thr_memory *memory, uint64_t until)
 			return;
 }
 
+static void find_groups(struct demand *demand)
+{
+	const struct thr_memory *memory = demand->memory;
+
+	if (demand->has_groups)
+		return;
+	demand->has_groups = true;
+	for (unsigned int level = 1; level < LEVELS; level++) {
+		const struct thr_hash *group = &demand->key->group[level - 1];
+		struct thr_hash hash = thr_hash(&memory->hash_key, group, sizeof(*group));
+
+		demand->level[level] = thr_cells_of(&memory->groups, &hash);
+	}
+}
+
 /* The debt that a new bucket of `level` starts with: that of the buckets that the key
  * shared, or may have. */
-static uint64_t debt_behind(const struct demand *demand, unsigned int level)
+static uint64_t debt_behind(struct demand *demand, unsigned int level)
 {
 	uint64_t debt = 0;
 
 	if (__atomic_load_n(&demand->memory->block->crowded_until, __ATOMIC_SEQ_CST) <= demand->now)
 		return 0;
+	find_groups(demand);
 	while (++level < LEVELS) {
 		const struct thr_cell *cell = thr_cells_find(&demand->level[level]);
 		struct thr_cell seen = cell ? thr_cell_read(cell) : (struct thr_cell){0};
@@ -161,7 +179,7 @@ static void give_back(const struct demand *demand, const struct thr_cells *cells
 
 /* Make the key a bucket in `cell` and take from it. Returns false when others were
  * faster. */
-static bool take_anew(const struct demand *demand, unsigned int level, struct thr_cell *cell,
+static bool take_anew(struct demand *demand, unsigned int level, struct thr_cell *cell,
 		      struct thr_taking *ret_taking)
 {
 	const struct thr_cells *cells = &demand->level[level];
@@ -183,7 +201,7 @@ static bool take_anew(const struct demand *demand, unsigned int level, struct th
 
 /* Take from the key's bucket of `level`. Returns false when there is no room for
  * one, or when CLAIM_TRIES were lost to others. */
-static bool take_at(const struct demand *demand, unsigned int level, struct thr_taking *ret_taking)
+static bool take_at(struct demand *demand, unsigned int level, struct thr_taking *ret_taking)
 {
 	const struct thr_cells *cells = &demand->level[level];
 
@@ -217,7 +235,7 @@ static bool has_closer(const struct demand *demand, unsigned int level)
 	return false;
 }
 
-static enum thr_memory_place take(const struct demand *demand, struct thr_taking *ret_taking)
+static enum thr_memory_place take(struct demand *demand, struct thr_taking *ret_taking)
 {
 	for (int try = 0; try < PLACE_TRIES; try++) {
 		unsigned int level = 0;
@@ -225,6 +243,7 @@ static enum thr_memory_place take(const struct demand *demand, struct thr_taking
 		while (!take_at(demand, level, ret_taking)) {
 			if (++level == LEVELS)
 				return THR_PLACE_NONE;
+			find_groups(demand);
 			if (demand->spent)
 				mark_crowded(demand->memory, demand->now + demand->limit->window);
 		}
@@ -247,9 +266,8 @@ enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct th
 		.limit = limit,
 		.spent = thr_stand_spent(limit, cost),
 		.now = now_ns << THR_TICK_SHIFT,
-		.level = {thr_cells_of(&memory->own, &key->key),
-			  thr_cells_of(&memory->groups, &key->group[0]),
-			  thr_cells_of(&memory->groups, &key->group[1])},
+		.key = key,
+		.level = {thr_cells_of(&memory->own, &key->key)},
 	};
 	struct thr_taking taking = {0};
 	enum thr_memory_place place = take(&demand, &taking);

@@ -47,8 +47,8 @@ struct thr_store_limit {
 /* `rate` has passed thr_rate_check(). */
 struct thr_store_limit thr_store_limit_of(const struct thr_rate *rate);
 
-/* A key and the groups that it may have to share with, all hashed with the
- * scope, so that one client's buckets of two limits are different keys. */
+/* A key, hashed, and the groups that it may have to share with, each any two words that no
+ * other group has: they are hashed where they are needed, which is seldom. */
 struct thr_memory_key {
 	struct thr_hash key;
 	struct thr_hash group[2]; /* the closer one first */

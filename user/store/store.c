@@ -10,9 +10,11 @@
 #include "core/clock.h"
 #include "store/remote.h"
 
-/* Keys of one limit that share a bucket when the table is full: one of so many. */
+/* Keys of one limit that share a bucket when the table is full: one of so many. The numbers of
+ * all of them, and a burst of up to 2^40, fit a word. */
 #define GROUPS (1U << 16)
 #define GROUPS2 (1U << 8)
+#define GROUP_SHIFT 41
 
 /* A limit that denies without Redis counts as asked for lately for so long. */
 #define DENIES_NS (60 * THR_NS_PER_S)
@@ -31,15 +33,13 @@ struct thr_store {
 int thr_store_new(const struct thr_store_parts *parts, struct thr_store **ret_store)
 {
 	struct thr_store *store = calloc(1, sizeof(*store));
-	struct thr_hash scope;
 
 	if (!store)
 		return -ENOMEM;
 	store->parts = *parts;
 	thr_link_init(&store->changes);
 	thr_link_init(&store->retired);
-	scope = thr_hash(thr_memory_hash_key(parts->buckets), "check", 5);
-	store->check_scope = (struct thr_hash_key){{scope.word[0], scope.word[1]}};
+	store->check_scope = thr_hash_scope(thr_memory_hash_key(parts->buckets), "check");
 	store->default_hash = thr_store_key_hash(store, THR_SLICE(THR_QUOTA_DEFAULT));
 	*ret_store = store;
 	return 0;
@@ -136,12 +136,14 @@ void thr_store_check_key(const struct thr_store *store, const struct thr_hash *h
 			 const struct thr_quota *quota, struct thr_memory_key *ret_key)
 {
 	/* Only buckets of one limit can be shared: the numbers of another mean other times. */
-	uint64_t group[3] = {quota->limit.interval, quota->limit.burst, hash->word[0] % GROUPS};
+	uint64_t interval = quota->limit.interval, burst = quota->limit.burst;
+	uint64_t group = hash->word[0] % GROUPS, group2 = GROUPS + hash->word[0] % GROUPS2;
+	struct thr_hash names[2] = {{{interval, burst | group << GROUP_SHIFT}},
+				    {{interval, burst | group2 << GROUP_SHIFT}}};
 
-	ret_key->key = thr_hash(&store->check_scope, hash, sizeof(*hash));
-	ret_key->group[0] = thr_hash(&store->check_scope, group, sizeof(group));
-	group[2] = GROUPS + hash->word[0] % GROUPS2;
-	ret_key->group[1] = thr_hash(&store->check_scope, group, sizeof(group));
+	ret_key->key = thr_hash_in(&store->check_scope, *hash);
+	ret_key->group[0] = thr_hash_in(&store->check_scope, names[0]);
+	ret_key->group[1] = thr_hash_in(&store->check_scope, names[1]);
 }
 
 /* Those in force. */
