@@ -95,9 +95,11 @@ static int fail_member(struct reader *reader, const char *name, const char *deta
 
 static void skip_space(struct reader *reader)
 {
-	while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\t' ||
-					    *reader->at == '\r' || *reader->at == '\n'))
-		reader->at++;
+	char *at = reader->at;
+
+	while (at < reader->end && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n'))
+		at++;
+	reader->at = at;
 }
 
 /* The next character that is not white space; 0 at the end, and for a NUL, which stands
@@ -202,8 +204,17 @@ static int read_escape(struct reader *reader, char **to)
 	return 0;
 }
 
-/* The rest of a string from its first character that is not plain ASCII on. */
-static int read_string_slowly(struct reader *reader, char *start, struct thr_slice *ret)
+/* Bytes that mean themselves in a string. */
+static const bool is_plain[256] = {
+	[' ' ... '!'] = true,
+	['#' ... '['] = true,
+	[']' ... 0x7f] = true,
+};
+
+/* The rest of a string from its first byte that is not plain on. Seldom called: kept out of
+ * who does, which it would make slower. */
+__attribute__((noinline)) static int read_string_slowly(struct reader *reader, char *start,
+							struct thr_slice *ret)
 {
 	char *to = reader->at;
 
@@ -233,14 +244,14 @@ static int read_string_slowly(struct reader *reader, char *start, struct thr_sli
 
 static int read_string(struct reader *reader, struct thr_slice *ret)
 {
-	char *start = ++reader->at;
+	char *start = reader->at + 1, *at = start;
 
-	while (reader->at < reader->end && *reader->at >= ' ' && *reader->at != '"' &&
-	       *reader->at != '\\')
-		reader->at++;
-	if (reader->at == reader->end || *reader->at != '"')
+	while (at < reader->end && is_plain[(unsigned char)*at])
+		at++;
+	reader->at = at;
+	if (at == reader->end || *at != '"')
 		return read_string_slowly(reader, start, ret);
-	*ret = (struct thr_slice){start, (size_t)(reader->at - start)};
+	*ret = (struct thr_slice){start, (size_t)(at - start)};
 	reader->at++;
 	return 0;
 }

@@ -48,23 +48,41 @@ static inline void thr_put_slice(struct thr_writer *writer, struct thr_slice sli
 	thr_put(writer, slice.at, slice.length);
 }
 
-/* The digits of `value`, at the end of `text`. */
+extern const char thr_digit_pairs[201]; /* "00" to "99" */
+extern const uint64_t thr_powers_of_ten[THR_DECIMAL_MAX];
+
+/* A number of n bits has n * log10(2) digits, or one more: 1233 / 4096 is close enough for 64. */
+static inline size_t thr_decimal_length(uint64_t value)
+{
+	size_t least = (size_t)(64 - __builtin_clzll(value | 1)) * 1233 >> 12;
+
+	return least + ((value | 1) >= thr_powers_of_ten[least]);
+}
+
+/* Write the digits of `value` up to `end`, which has thr_decimal_length() bytes before it. */
+static inline void thr_decimal_fill(uint64_t value, char *end)
+{
+	for (; value >= 100; value /= 100)
+		memcpy(end -= 2, &thr_digit_pairs[value % 100 * 2], 2);
+	if (value >= 10)
+		memcpy(end - 2, &thr_digit_pairs[value * 2], 2);
+	else
+		end[-1] = (char)('0' + value);
+}
+
+/* The digits of `value`, in `text`. */
 static inline struct thr_slice thr_decimal(uint64_t value, char text[static THR_DECIMAL_MAX])
 {
-	size_t first = THR_DECIMAL_MAX;
+	size_t length = thr_decimal_length(value);
 
-	do {
-		text[--first] = (char)('0' + value % 10);
-		value /= 10;
-	} while (value);
-	return (struct thr_slice){text + first, THR_DECIMAL_MAX - first};
+	thr_decimal_fill(value, text + length);
+	return (struct thr_slice){text, length};
 }
 
 static inline void thr_put_decimal(struct thr_writer *writer, uint64_t value)
 {
-	char text[THR_DECIMAL_MAX];
-
-	thr_put_slice(writer, thr_decimal(value, text));
+	writer->at += thr_decimal_length(value);
+	thr_decimal_fill(value, writer->at);
 }
 
 #endif

@@ -98,7 +98,7 @@ int thr_http_parse_field(struct thr_slice line, struct thr_http_field *ret_field
 
 	if (colon == line.at || colon == end || *colon != ':')
 		return -400;
-	if (thr_http_skip(colon + 1, end, THR_BYTE_VALUE) != end)
+	if (thr_http_skip_value(colon + 1, end) != end)
 		return -400;
 	ret_field->name = (struct thr_slice){line.at, (size_t)(colon - line.at)};
 	ret_field->value = trim(colon + 1, end);

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/writer.h"
 #include "http/http.h"
 
-#define NUMBER_MAX 20
 #define PROBLEM_END "\"}\n"
 #define ESCAPE_MAX 6 /* \u001f */
 /* Bytes of a problem's texts. */
@@ -29,27 +29,12 @@ uint64_t thr_seconds_up(uint64_t ns, uint64_t least)
 	return seconds > least ? seconds : least;
 }
 
-static char *put_text(char *at, const char *text)
+/* An sf-string (RFC 8941, 3.3.3). Returns what was written. */
+static struct thr_slice put_string(struct thr_writer *writer, const char *text)
 {
-	return mempcpy(at, text, strlen(text));
-}
+	const char *start = writer->at;
+	char *at = writer->at;
 
-static char *put_number(char *at, uint64_t number)
-{
-	char digits[NUMBER_MAX];
-	size_t first = NUMBER_MAX;
-
-	do {
-		digits[--first] = (char)('0' + number % 10);
-		number /= 10;
-	} while (number);
-	memcpy(at, digits + first, NUMBER_MAX - first);
-	return at + NUMBER_MAX - first;
-}
-
-/* An sf-string (RFC 8941, 3.3.3). */
-static char *put_string(char *at, const char *text)
-{
 	*at++ = '"';
 	for (size_t i = 0; i < THR_POLICY_MAX && text[i]; i++) {
 		if (text[i] == '"' || text[i] == '\\')
@@ -57,55 +42,57 @@ static char *put_string(char *at, const char *text)
 		*at++ = text[i];
 	}
 	*at++ = '"';
-	return at;
+	writer->at = at;
+	return (struct thr_slice){start, (size_t)(at - start)};
 }
 
 size_t thr_http_limit_fields(const char *policy, const struct thr_standing *standing,
 			     char fields[static THR_LIMIT_FIELDS_MAX])
 {
+	struct thr_writer writer = {.at = fields, .end = fields + THR_LIMIT_FIELDS_MAX};
 	uint64_t retry_s = thr_seconds_up(standing->retry_ns, 1);
-	char *at = fields;
+	struct thr_slice name;
 
-	at = put_text(at, "RateLimit-Policy: ");
-	at = put_string(at, policy);
-	at = put_text(at, ";q=");
-	at = put_number(at, standing->limit);
-	at = put_text(at, ";w=");
-	at = put_number(at, thr_seconds_up(standing->window_ns, 1));
-	at = put_text(at, "\r\nRateLimit: ");
-	at = put_string(at, policy);
-	at = put_text(at, ";r=");
-	at = put_number(at, standing->remaining);
-	at = put_text(at, ";t=");
-	at = put_number(at, standing->allowed ? thr_seconds_up(standing->reset_ns, 0) : retry_s);
+	THR_PUT(&writer, "RateLimit-Policy: ");
+	name = put_string(&writer, policy);
+	THR_PUT(&writer, ";q=");
+	thr_put_decimal(&writer, standing->limit);
+	THR_PUT(&writer, ";w=");
+	thr_put_decimal(&writer, thr_seconds_up(standing->window_ns, 1));
+	THR_PUT(&writer, "\r\nRateLimit: ");
+	thr_put_slice(&writer, name);
+	THR_PUT(&writer, ";r=");
+	thr_put_decimal(&writer, standing->remaining);
+	THR_PUT(&writer, ";t=");
+	thr_put_decimal(&writer,
+			standing->allowed ? thr_seconds_up(standing->reset_ns, 0) : retry_s);
 	if (!standing->allowed) {
-		at = put_text(at, "\r\nRetry-After: ");
-		at = put_number(at, retry_s);
+		THR_PUT(&writer, "\r\nRetry-After: ");
+		thr_put_decimal(&writer, retry_s);
 	}
-	at = put_text(at, "\r\n");
-	return (size_t)(at - fields);
+	THR_PUT(&writer, "\r\n");
+	return (size_t)(writer.at - fields);
 }
 
 /* A byte of a JSON string; beyond ASCII, as the Latin-1 code point. */
-static char *put_json_byte(char *at, unsigned char c)
+static void put_json_byte(struct thr_writer *writer, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
 
 	if (c >= ' ' && c < 0x7f) {
 		if (c == '"' || c == '\\')
-			*at++ = '\\';
-		*at++ = (char)c;
-		return at;
+			*writer->at++ = '\\';
+		*writer->at++ = (char)c;
+		return;
 	}
-	at = put_text(at, "\\u00");
-	*at++ = hex[c >> 4];
-	*at++ = hex[c & 15];
-	return at;
+	THR_PUT(writer, "\\u00");
+	*writer->at++ = hex[c >> 4];
+	*writer->at++ = hex[c & 15];
 }
 
-static char *put_words(char *at, const char *words, size_t most)
+static void put_words(struct thr_writer *writer, const char *words, size_t most)
 {
-	return mempcpy(at, words, strnlen(words, most));
+	thr_put(writer, words, strnlen(words, most));
 }
 
 size_t thr_http_problem(const struct thr_problem *problem, char text[static THR_PROBLEM_MAX])
@@ -113,23 +100,23 @@ size_t thr_http_problem(const struct thr_problem *problem, char text[static THR_
 	const size_t room = THR_PROBLEM_MAX - (sizeof(PROBLEM_END) - 1) - ESCAPE_MAX;
 	const char *title = problem->title ? problem->title : thr_http_reason(problem->status);
 	const char *field = problem->field, *detail = problem->detail;
-	char *at = text;
+	struct thr_writer writer = {.at = text, .end = text + THR_PROBLEM_MAX};
 
-	at = put_text(at, "{\"type\":\"");
-	at = put_words(at, problem->type ? problem->type : "about:blank", TYPE_MAX);
-	at = put_text(at, "\",\"title\":\"");
-	at = put_words(at, title, TITLE_MAX);
-	at = put_text(at, "\",\"status\":");
-	at = put_number(at, problem->status);
+	THR_PUT(&writer, "{\"type\":\"");
+	put_words(&writer, problem->type ? problem->type : "about:blank", TYPE_MAX);
+	THR_PUT(&writer, "\",\"title\":\"");
+	put_words(&writer, title, TITLE_MAX);
+	THR_PUT(&writer, "\",\"status\":");
+	thr_put_decimal(&writer, problem->status);
 	if (field) {
-		at = put_text(at, ",\"field\":\"");
+		THR_PUT(&writer, ",\"field\":\"");
 		for (size_t i = 0; i < FIELD_MAX && field[i]; i++)
-			at = put_json_byte(at, (unsigned char)field[i]);
-		at = put_text(at, "\"");
+			put_json_byte(&writer, (unsigned char)field[i]);
+		THR_PUT(&writer, "\"");
 	}
-	at = put_text(at, ",\"detail\":\"");
-	while (*detail && (size_t)(at - text) <= room)
-		at = put_json_byte(at, (unsigned char)*detail++);
-	at = put_text(at, PROBLEM_END);
-	return (size_t)(at - text);
+	THR_PUT(&writer, ",\"detail\":\"");
+	while (*detail && (size_t)(writer.at - text) <= room)
+		put_json_byte(&writer, (unsigned char)*detail++);
+	THR_PUT(&writer, PROBLEM_END);
+	return (size_t)(writer.at - text);
 }

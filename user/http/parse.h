@@ -32,6 +32,30 @@ static inline const char *thr_http_skip(const char *at, const char *end, uint8_t
 	return at;
 }
 
+#define THR_EACH_BYTE (UINT64_MAX / 255) /* 1 in each byte of a word */
+
+/* Whether one of the 8 bytes at `at` is a control character: below 0x20, or 0x7f. Borrows may
+ * add bytes to those found, but none to none. */
+static inline bool thr_http_has_control(const char *at)
+{
+	uint64_t word, low, deletes;
+
+	memcpy(&word, at, sizeof(word));
+	low = (word - THR_EACH_BYTE * 0x20) & ~word;
+	word ^= THR_EACH_BYTE * 0x7f;
+	deletes = (word - THR_EACH_BYTE) & ~word;
+	return (low | deletes) & THR_EACH_BYTE * 0x80;
+}
+
+/* thr_http_skip() of THR_BYTE_VALUE, 8 bytes at a time as far as none of them is a control
+ * character, of which HTAB alone is a value's. */
+static inline const char *thr_http_skip_value(const char *at, const char *end)
+{
+	while (end - at >= 8 && !thr_http_has_control(at))
+		at += 8;
+	return thr_http_skip(at, end, THR_BYTE_VALUE);
+}
+
 static inline bool thr_http_is_all(struct thr_slice slice, uint8_t byte_class)
 {
 	const char *end = slice.at + slice.length;
