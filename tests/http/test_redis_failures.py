@@ -334,7 +334,22 @@ def test_deny_denies_until_it_is_back():
     redis.start()
     expect_back(api)
     expect("allowed", api.check("key")["allowed"], True)
-    expect("ready", api.is_ready(), True)
+    wait_until("ready", api.is_ready)  # for its other workers Redis may still be away
+
+
+def test_every_worker_says_of_all_whether_they_are_ready():
+    """The next connection may be another worker's, which nobody asked for that limit."""
+    redis = Redis()
+    daemon = serve(server={"workers": 3}, store=store(redis, on_error="deny"))
+    api = Api(daemon)
+    check_until(api, "key", lambda verdict: not verdict["degraded"])
+    redis.kill()
+    check_until(api, "key", lambda verdict: verdict["degraded"])
+
+    answers = [Api(daemon).call("GET", "/ready") for _ in range(20)]
+
+    expect("ready", [answer.status for answer in answers], [503] * 20)
+    expect("degraded", [json_of(answer)["degraded"] for answer in answers], [True] * 20)
 
 
 def test_on_error_of_the_file_is_of_keys_that_say_nothing():

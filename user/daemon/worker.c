@@ -259,6 +259,8 @@ static int start_store(struct worker *worker, struct thr_error *error)
 		.buckets = parts->buckets,
 		.quotas = parts->quotas,
 		.counts = &parts->store_counts[parts->number],
+		.all_counts = parts->store_counts,
+		.workers = parts->workers,
 		.instance = parts->instance,
 		.tell = keep_tell,
 		.keep = keep_change,

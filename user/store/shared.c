@@ -210,7 +210,7 @@ bool thr_shared_ask(struct thr_shared *shared, struct thr_ask *ask)
 
 	ask->degraded = false;
 	if (ask->on_error == THR_ON_ERROR_DENY)
-		shared->denies_ns = thr_loop_now_ns(shared->loop);
+		shared->counts->denies_ns = thr_loop_now_ns(shared->loop);
 	if (key && (deny_known(shared, key, ask) || thr_lease_take(shared, key, ask))) {
 		thr_shared_count(shared, ask, true);
 		return true;
@@ -253,7 +253,6 @@ void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)
 void thr_shared_inherit(struct thr_shared *shared, const struct thr_shared *before)
 {
 	shared->degraded.instances = before->degraded.instances;
-	shared->denies_ns = before->denies_ns;
 }
 
 void thr_shared_set_informed(struct thr_shared *shared, bool is_informed)
@@ -264,11 +263,6 @@ void thr_shared_set_informed(struct thr_shared *shared, bool is_informed)
 void thr_shared_distrust(struct thr_shared *shared)
 {
 	shared->trust++;
-}
-
-uint64_t thr_shared_denies_ns(const struct thr_shared *shared)
-{
-	return shared->denies_ns;
 }
 
 /* --- the whole --- */

@@ -50,8 +50,7 @@ struct thr_shared_parts {
 /* Returns 0 or a negative errno. The client outlives it. */
 int thr_shared_new(const struct thr_shared_parts *parts, struct thr_shared **ret_shared);
 
-/* Take over what `before`, with other settings of the same Redis, knows of the instances and of
- * limits that deny. */
+/* Take over what `before`, with other settings of the same Redis, knows of the instances. */
 void thr_shared_inherit(struct thr_shared *shared, const struct thr_shared *before);
 
 /* Nothing is called. NULL-safe. */
@@ -80,8 +79,5 @@ void thr_shared_set_informed(struct thr_shared *shared, bool is_informed);
 
 /* What is known of buckets does not hold any more: Redis lost its memory, or was away. */
 void thr_shared_distrust(struct thr_shared *shared);
-
-/* When a limit was asked for last that denies without Redis, by the loop's clock; 0: never. */
-uint64_t thr_shared_denies_ns(const struct thr_shared *shared);
 
 #endif

@@ -80,9 +80,8 @@ struct thr_shared {
 	const struct thr_redis_script *scripts;
 	struct thr_store_counts *counts;
 	struct thr_degraded degraded;
-	uint64_t lease; /* tokens */
-	uint64_t trust; /* what was learnt under another number does not hold */
-	uint64_t denies_ns;
+	uint64_t lease;	  /* tokens */
+	uint64_t trust;	  /* what was learnt under another number does not hold */
 	bool is_informed; /* what is set for keys is known */
 
 	/* Asks in the order in which they came, until they are answered; those whose answer

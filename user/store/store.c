@@ -224,17 +224,35 @@ const struct thr_change *thr_store_kept_after(const struct thr_store *store, uin
 
 /* --- how it is --- */
 
+static uint64_t shared_word(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 bool thr_store_is_degraded(const struct thr_store *store)
 {
-	return store->remote && thr_remote_breaker(store->remote) != THR_BREAKER_CLOSED;
+	if (!store->remote)
+		return false;
+	for (unsigned int i = 0; i < store->parts.workers; i++)
+		if (shared_word(&store->parts.all_counts[i].breaker) != THR_BREAKER_CLOSED)
+			return true;
+	return thr_remote_breaker(store->remote) != THR_BREAKER_CLOSED;
+}
+
+/* Another worker's clock may be ahead by a turn of its loop. */
+static bool denied_lately(const struct thr_store *store, const struct thr_store_counts *counts)
+{
+	uint64_t denies_ns = shared_word(&counts->denies_ns);
+
+	return denies_ns && thr_loop_now_ns(store->parts.loop) < denies_ns + DENIES_NS;
 }
 
 bool thr_store_is_ready(const struct thr_store *store)
 {
-	uint64_t denies_ns;
-
 	if (!thr_store_is_degraded(store))
 		return true;
-	denies_ns = thr_shared_denies_ns(thr_remote_shared(store->remote));
-	return !denies_ns || thr_loop_now_ns(store->parts.loop) - denies_ns > DENIES_NS;
+	for (unsigned int i = 0; i < store->parts.workers; i++)
+		if (denied_lately(store, &store->parts.all_counts[i]))
+			return false;
+	return !denied_lately(store, store->parts.counts);
 }

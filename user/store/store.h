@@ -42,10 +42,12 @@ struct thr_store_counts {
 	uint64_t commands;    /* sent to Redis, all of them */
 	uint64_t call_errors; /* error replies, lost connections, of all commands */
 	uint64_t call_timeouts;
-	uint64_t opened;	   /* how often a breaker opened */
-	uint64_t breaker;	   /* now: enum thr_breaker, of the worst node */
-	uint64_t instances;	   /* that share the limits, this one included; 0: no Redis */
-	uint64_t quotas;	   /* in Redis; 0 until this worker has read them all */
+	uint64_t opened;    /* how often a breaker opened */
+	uint64_t breaker;   /* now: enum thr_breaker, of the worst node */
+	uint64_t instances; /* that share the limits, this one included; 0: no Redis */
+	uint64_t quotas;    /* in Redis; 0 until this worker has read them all */
+	uint64_t denies_ns; /* when a limit was asked for last that denies without Redis, by the
+			     * monotonic clock; 0: never */
 	struct thr_histogram call; /* from sending to the reply */
 } __attribute__((aligned(128)));
 
@@ -55,6 +57,9 @@ struct thr_store_parts {
 	struct thr_quotas *quotas; /* of this machine, which only the master changes */
 	struct thr_resolver *resolver;
 	struct thr_store_counts *counts;
+	/* Of all workers of this machine, itself included; may be none where it is alone. */
+	const struct thr_store_counts *all_counts;
+	unsigned int workers;
 	uint64_t instance; /* random, the same for all workers of this start */
 
 	/* Say what happened to Redis: one line a change of state. */
@@ -183,10 +188,11 @@ const struct thr_change *thr_store_kept_after(const struct thr_store *store, uin
 
 /* --- how it is --- */
 
-/* It can decide as its limits ask for: false while Redis is away and a limit that was
- * asked for lately says deny. */
-bool thr_store_is_ready(const struct thr_store *store);
+/* Of this machine, whichever of its workers is asked: whether Redis is away for any of them; and
+ * whether limits are decided as they ask for, which they are not while it is and a limit says
+ * deny that any of them was asked for within the last minute. */
 bool thr_store_is_degraded(const struct thr_store *store);
+bool thr_store_is_ready(const struct thr_store *store);
 
 /* The families of the store: counts of `workers` workers, of the first of which `counts`
  * is. With `shared`, those of Redis too. */
