@@ -23,7 +23,7 @@ only_suites=${only_suites#tests/}
 only_tests=${2:-}
 suite_seconds=600
 
-passed=0 failed=0 skipped=0 unprivileged=0
+passed=0 failed=0 skipped=0 unprivileged=0 took=0
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
@@ -32,11 +32,13 @@ selected() {
 	[[ $1 == "$only_suites"* ]]
 }
 
-# report SUITE PASSED FAILED SKIPPED: one line; the output of what failed.
+# report SUITE PASSED FAILED SKIPPED: one line; the output of what failed. What took seconds says
+# how many.
 report() {
 	printf '%-4s %-24s %d passed' "$( ((${3} == 0)) && echo ok || echo FAIL)" "$1" "$2"
 	(($3 == 0)) || printf ', %d failed' "$3"
 	(($4 == 0)) || printf ', %d skipped' "$4"
+	((took == 0)) || printf ', %d s' "$took"
 	printf '\n'
 	(($3 == 0)) || grep -Ev '^ok |^1\.\.' "$scratch/output" | sed 's/^/     | /'
 	cat "$scratch/skips"
@@ -52,10 +54,14 @@ note_skip() {
 # run COMMAND...: its output in $scratch/output, its exit status as ours. What
 # the shell itself has to say of a crash is left out: the report says it.
 run() {
+	local start=$SECONDS status
 	: >"$scratch/skips"
 	{
 		timeout --kill-after=10 "$suite_seconds" "$@" >"$scratch/output" 2>&1 </dev/null
 	} 2>/dev/null
+	status=$?
+	took=$((SECONDS - start))
+	return "$status"
 }
 
 # read_tap SUITE: reads $scratch/output; sets its caller's plan (-1: none), ok,
@@ -149,6 +155,7 @@ each() {
 		if [[ ! -x $program ]]; then
 			echo "# $program is missing or cannot be executed" >"$scratch/output"
 			: >"$scratch/skips"
+			took=0
 			report "$name" 0 1 0
 		elif [[ $kind == fuzz ]]; then
 			run_fuzzer "$name" "$program"
