@@ -316,11 +316,13 @@ def test_connections_beyond_the_most_wait_or_are_refused():
     clients = [proxy.connect() for _ in range(4)]
     for client in clients:
         expect("status", client.ask().status, 200)
+        client.send(b"GET / HTTP/1.1\r\n")
 
     extra = proxy.connect()
     extra.send(request("GET", "/"))
     for client in clients:
-        expect("status of one that was there", client.ask().status, 200)
+        client.send(b"Host: a\r\n\r\n")
+        expect("status of one that was there", client.read_response().status, 200)
     clients[0].close()
 
     try:
@@ -329,6 +331,20 @@ def test_connections_beyond_the_most_wait_or_are_refused():
     except Closed:
         pass
     wait_until("a new one is served again", lambda: is_served(proxy))
+
+
+def test_idle_connection_is_closed_only_for_one_that_waits():
+    proxy, _ = bounded(max_connections=2)
+    clients = [proxy.connect() for _ in range(2)]
+    for client in clients:
+        expect("status", client.ask().status, 200)
+
+    extra = proxy.connect()
+
+    expect("status of a new one", extra.ask().status, 200)
+    clients[0].expect_closed()
+    expect("status of the other that was there", clients[1].ask().status, 200)
+    expect("all were in use", "all of them in use" in proxy.log.text(), False)
 
 
 def is_served(proxy):

@@ -173,6 +173,10 @@ static void on_connections(struct thr_io *io, uint32_t events)
 		struct thr_address peer;
 		int fd;
 
+		/* That somebody waits is only known when the turn begins: for him alone one
+		 * goes. */
+		if (i && proxy->session_count >= proxy->session_max)
+			return;
 		if (!make_room(proxy)) {
 			stop_accepting(proxy);
 			thr_loop_arm(proxy->parts.loop, &proxy->accept_timer, ACCEPT_RETRY_MS);
