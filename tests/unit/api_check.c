@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* POST /check as a client sees it: verdicts, numbers, fields, batches, what is refused. */
+#include "http/date.h"
 #include "unit/api_server.h"
 
 static void a_check_takes_a_token_and_says_what_is_left(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Names of fields, lists, trailer sections, reasons and dates. */
+/* Names of fields, lists, trailer sections and reasons. */
 #include <ctype.h>
 #include <stdio.h>
 
@@ -217,30 +217,6 @@ static void reasons_are_the_registry_s(void **state)
 	assert_string_equal(thr_http_reason(65536 + 404), "");
 }
 
-static void dates_are_imf_fixdate(void **state)
-{
-	static const struct {
-		uint64_t seconds;
-		const char *text;
-	} cases[] = {
-		{0, "Thu, 01 Jan 1970 00:00:00 GMT"},
-		{784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
-		{951827696, "Tue, 29 Feb 2000 12:34:56 GMT"},
-		{4102444799, "Thu, 31 Dec 2099 23:59:59 GMT"},
-		{253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"},
-		{UINT64_MAX, "Fri, 31 Dec 9999 23:59:59 GMT"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char text[THR_HTTP_DATE_TEXT];
-
-		thr_http_date_format(cases[i].seconds, text);
-		assert_string_equal(text, cases[i].text);
-		assert_int_equal(strlen(text), THR_HTTP_DATE_TEXT - 1);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -252,7 +228,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_belongs_in_the_head_is_no_trailer),
 		cmocka_unit_test(trailers_are_as_strict_as_heads),
 		cmocka_unit_test(reasons_are_the_registry_s),
-		cmocka_unit_test(dates_are_imf_fixdate),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -465,9 +465,9 @@ void client_close(struct client *client)
 	thr_loop_disarm(api->parts.loop, &client->timer);
 	close(client->io.fd);
 	client->io.fd = -1;
-	thr_link_remove(&client->item);
+	thr_acceptor_remove(&api->acceptor, &client->item);
+	api->parts.counts->open_connections = api->acceptor.count;
 	thr_loop_defer(api->parts.loop, &client->deferred);
-	api_client_closed(api);
 }
 
 void client_new(struct thr_api *api, int fd, const struct thr_address *peer)
@@ -490,7 +490,7 @@ void client_new(struct thr_api *api, int fd, const struct thr_address *peer)
 		free(client);
 		return;
 	}
-	thr_link_add_last(&api->clients, &client->item);
-	api->parts.counts->open_connections = ++api->client_count;
+	thr_acceptor_add(&api->acceptor, &client->item);
+	api->parts.counts->open_connections = api->acceptor.count;
 	thr_loop_arm(api->parts.loop, &client->timer, api->settings.header_timeout_ms);
 }

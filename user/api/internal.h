@@ -24,12 +24,12 @@
 #include "api/api.h"
 #include "api/check_json.h"
 #include "api/fields.h"
-#include "core/address.h"
+#include "core/acceptor.h"
 #include "core/buffer.h"
 #include "core/clock.h"
-#include "core/link.h"
 #include "core/writer.h"
 #include "http/chunks.h"
+#include "http/date.h"
 #include "http/http.h"
 #include "http/limits.h"
 
@@ -83,7 +83,7 @@ struct client {
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on at the end of the turn, or in the next one */
 	struct thr_deferred deferred;
-	struct thr_link item; /* of api->clients */
+	struct thr_link item; /* of api->acceptor */
 	struct thr_api *api;
 	struct thr_buffer in;	 /* read, not used yet */
 	struct thr_buffer body;	 /* of chunks, decoded */
@@ -228,11 +228,6 @@ void report_metrics(struct client *client);
 
 /* --- the API ----------------------------------------------------------------------------- */
 
-struct listener {
-	struct thr_io io;
-	struct thr_api *api;
-};
-
 /* What is needed of a configuration. */
 struct settings {
 	struct thr_http_limits limits;
@@ -248,20 +243,13 @@ struct thr_api {
 	struct thr_api_parts parts;
 	struct settings settings;
 	bool configured;
-	struct listener *listeners; /* by slot */
-	struct thr_timer accept_timer;
-	struct thr_link clients;
-	size_t client_count, client_max;
+	struct thr_acceptor acceptor;
 	size_t large; /* bodies, batches and answers over SMALL_BODY that are held */
 	bool draining;
-	bool accepting;
 	struct thr_hash_key peer_scope;
 	EVP_MD *digest;
 	EVP_MD_CTX *digest_context;
-	uint64_t wall_offset_ns; /* wall clock minus monotonic */
-	uint64_t wall_checked_ns;
-	uint64_t date_s;
-	char date[THR_HTTP_DATE_TEXT];
+	struct thr_wall wall;
 	struct thr_http_request request; /* being parsed */
 	struct thr_check_list checks;	 /* being asked */
 	char in[SCRATCH];		 /* what was read last */
@@ -271,8 +259,5 @@ struct thr_api {
 
 /* Now, as an IMF-fixdate. */
 const char *api_date(struct thr_api *api);
-
-/* A client was closed: there may be room to accept again. */
-void api_client_closed(struct thr_api *api);
 
 #endif

@@ -185,8 +185,4 @@ bool thr_http_list_has(struct thr_slice list, const char *word);
 /* "Not Found" of 404, or "" for what is not in the registry. */
 const char *thr_http_reason(unsigned int status);
 
-/* IMF-fixdate (RFC 9110, 5.6.7), 29 bytes and a NUL, of seconds since 1970. */
-#define THR_HTTP_DATE_TEXT 30
-void thr_http_date_format(uint64_t seconds, char text[static THR_HTTP_DATE_TEXT]);
-
 #endif

@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/*
- * What a response's head says in words: the reason of a status (IANA's registry
- * of 2024) and the date. Both are written by hand, not by strftime(), whose words
- * follow the locale.
- */
-#include <stdio.h>
-#include <time.h>
-
+/* The reason of a status: IANA's registry of 2024. */
 #include "http/http.h"
-
-#define YEAR_9999_END_S 253402300799ULL /* beyond, the year has five digits */
 
 static const struct {
 	uint16_t status;
@@ -83,21 +74,4 @@ const char *thr_http_reason(unsigned int status)
 		if (reasons[i].status == status)
 			return reasons[i].reason;
 	return "";
-}
-
-void thr_http_date_format(uint64_t seconds, char text[static THR_HTTP_DATE_TEXT])
-{
-	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-					   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t time = (time_t)(seconds < YEAR_9999_END_S ? seconds : YEAR_9999_END_S);
-	struct tm tm = {0};
-
-	gmtime_r(&time, &tm);
-	/* Reduced to what they are anyway, so that the compiler sees that it fits. */
-	snprintf(text, THR_HTTP_DATE_TEXT, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-		 days[(unsigned int)tm.tm_wday % 7], (unsigned int)tm.tm_mday % 100,
-		 months[(unsigned int)tm.tm_mon % 12], (unsigned int)(tm.tm_year + 1900) % 10000,
-		 (unsigned int)tm.tm_hour % 100, (unsigned int)tm.tm_min % 100,
-		 (unsigned int)tm.tm_sec % 100);
 }

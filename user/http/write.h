@@ -4,8 +4,9 @@
 #ifndef THR_HTTP_WRITE_H
 #define THR_HTTP_WRITE_H
 
-#include "http/http.h"
 #include "core/writer.h"
+#include "http/date.h"
+#include "http/http.h"
 
 /* `status` has three digits; a reason may be empty, the space before it stays
  * (RFC 9112, 4). */

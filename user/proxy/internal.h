@@ -22,10 +22,11 @@
 #ifndef THR_PROXY_INTERNAL_H
 #define THR_PROXY_INTERNAL_H
 
+#include "core/acceptor.h"
 #include "core/buffer.h"
 #include "core/clock.h"
-#include "core/link.h"
 #include "core/resolve.h"
+#include "http/date.h"
 #include "proxy/access.h"
 #include "proxy/balance.h"
 #include "proxy/body.h"
@@ -397,7 +398,7 @@ struct session {
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on in the next turn */
 	struct thr_deferred deferred;
-	struct thr_link item; /* of proxy->sessions */
+	struct thr_link item; /* of proxy->acceptor */
 	struct thr_proxy *proxy;
 	struct exchange *exchange;
 	struct asking *asking; /* of the head at the front of `in`; NULL: the store was not asked */
@@ -444,31 +445,19 @@ void session_answer(struct session *session, const struct thr_answer *answer);
 
 /* --- the proxy -------------------------------------------------------------------- */
 
-struct listener {
-	struct thr_io io;
-	struct thr_proxy *proxy;
-};
-
 struct thr_proxy {
 	struct thr_proxy_parts parts;
 	struct generation *generation; /* NULL before the first configuration */
 	struct endpoint *endpoints[ENDPOINT_BUCKETS];
-	struct listener *listeners; /* by slot */
-	struct thr_timer accept_timer;
-	struct thr_link sessions;
+	struct thr_acceptor acceptor;
 	struct thr_link spare; /* exchanges that ended */
 	size_t spare_count;
 	struct asking *spare_asking;	       /* NULL: none */
 	struct thr_route_counts *other_counts; /* of requests without a route */
-	size_t session_count, session_max;
 	bool draining;
-	bool accepting;
 	uint64_t full_told_ms; /* when it was told of being full; 0: never */
 	uint64_t random[2];
-	uint64_t wall_offset_ns; /* wall clock minus monotonic */
-	uint64_t wall_checked_ns;
-	uint64_t date_s;
-	char date[THR_HTTP_DATE_TEXT];
+	struct thr_wall wall;
 	struct noted noted[NOTE_PLACES];
 	struct thr_http_request request;   /* being parsed */
 	struct thr_http_response response; /* being parsed */
@@ -481,9 +470,6 @@ uint64_t proxy_wall_ns(struct thr_proxy *proxy);
 const char *proxy_date(struct thr_proxy *proxy);
 uint64_t proxy_random(struct thr_proxy *proxy);
 void proxy_make_id(struct thr_proxy *proxy, char id[static REQUEST_ID_TEXT]);
-
-/* A session was closed: there may be room to accept again. */
-void proxy_session_closed(struct thr_proxy *proxy);
 
 /* A request is over: count it for its route (NULL: none) and write its line. */
 void proxy_tell(struct thr_proxy *proxy, const struct route *route,

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The proxy as its daemon sees it, the listeners, and what the data plane has in
- * common: clocks, identifiers, counters, log lines.
+ * The proxy as its daemon sees it, and what the data plane has in common: clocks,
+ * identifiers, counters, log lines.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "proxy/internal.h"
 
-#define ACCEPTS_A_TURN 64 /* before connections that are open get their turn */
-#define ACCEPT_RETRY_MS 100
 #define TELL_EVERY_MS 10000
-#define DESCRIPTORS_BESIDE 256	   /* of a worker, that are not a connection's */
-#define IDLE_LOOKS 64		   /* at connections, for one to close when there are too many */
-#define WALL_CHECK_NS THR_NS_PER_S /* how often the wall clock may step unnoticed */
+#define DESCRIPTORS_BESIDE 256 /* of a worker, that are not a connection's */
 
 _Static_assert(THR_HEADER_BYTES_MAX + 1024 <= SCRATCH, "a head fits the scratch memory");
 _Static_assert(THR_HEADERS_MAX <= THR_HTTP_FIELDS_MAX, "the parser holds all fields");
@@ -26,24 +20,12 @@ _Static_assert(THR_HEADERS_MAX <= THR_HTTP_FIELDS_MAX, "the parser holds all fie
 
 uint64_t proxy_wall_ns(struct thr_proxy *proxy)
 {
-	uint64_t now_ns = thr_loop_now_ns(proxy->parts.loop);
-
-	if (!proxy->wall_offset_ns || now_ns - proxy->wall_checked_ns > WALL_CHECK_NS) {
-		proxy->wall_offset_ns = thr_clock_wall_ns() - thr_clock_monotonic_ns();
-		proxy->wall_checked_ns = now_ns;
-	}
-	return now_ns + proxy->wall_offset_ns;
+	return thr_wall_ns(&proxy->wall, thr_loop_now_ns(proxy->parts.loop));
 }
 
 const char *proxy_date(struct thr_proxy *proxy)
 {
-	uint64_t now_s = proxy_wall_ns(proxy) / THR_NS_PER_S;
-
-	if (now_s != proxy->date_s) {
-		proxy->date_s = now_s;
-		thr_http_date_format(now_s, proxy->date);
-	}
-	return proxy->date;
+	return thr_wall_date(&proxy->wall, thr_loop_now_ns(proxy->parts.loop));
 }
 
 /* xorshift128+ (Vigna, 2014): for identifiers and for spreading, not for secrets. */
@@ -89,51 +71,41 @@ void proxy_tell(struct thr_proxy *proxy, const struct route *route, const struct
 		thr_log_commit(thr_access_format(line, thr_log_current_format(), access));
 }
 
-/* --- listeners --------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------- */
 
-static void stop_accepting(struct thr_proxy *proxy)
+static struct thr_proxy *proxy_of(struct thr_acceptor *acceptor)
 {
-	for (unsigned int i = 0; i < proxy->parts.workers && proxy->accepting; i++)
-		if (proxy->listeners[i].io.fd >= 0)
-			thr_loop_forget(proxy->parts.loop, &proxy->listeners[i].io);
-	proxy->accepting = false;
+	return THR_CONTAINER(acceptor, struct thr_proxy, acceptor);
 }
 
-static void resume_accepting(struct thr_proxy *proxy)
+static struct session *session_of(const struct thr_link *item)
 {
-	if (proxy->accepting || proxy->draining)
-		return;
-	proxy->accepting = true;
-	for (unsigned int i = 0; i < proxy->parts.workers; i++)
-		if (proxy->listeners[i].io.fd >= 0)
-			thr_loop_watch_level(proxy->parts.loop, &proxy->listeners[i].io, EPOLLIN);
+	return THR_CONTAINER(item, struct session, item);
 }
 
-static void on_accept_timer(struct thr_timer *timer)
+static void on_connection(struct thr_acceptor *acceptor, int fd, const struct thr_address *peer)
 {
-	resume_accepting(THR_CONTAINER(timer, struct thr_proxy, accept_timer));
+	struct thr_proxy *proxy = proxy_of(acceptor);
+
+	proxy->parts.counts->connections++;
+	session_new(proxy, fd, peer);
 }
 
-/* The connection that has been idle for longest, of the next ones in a row: what
- * ordering all of them would cost with each request is not worth the difference. */
-static struct session *find_idle(struct thr_proxy *proxy)
+static uint64_t idle_until_ms(const struct thr_link *item)
 {
-	struct session *found = NULL;
+	const struct session *session = session_of(item);
 
-	for (size_t i = 0; i < IDLE_LOOKS && i < proxy->session_count; i++) {
-		struct session *session = THR_CONTAINER(proxy->sessions.next, struct session, item);
-
-		thr_link_remove(&session->item);
-		thr_link_add_last(&proxy->sessions, &session->item);
-		if (session->wait == WAIT_IDLE &&
-		    (!found || session->timer.due_ms < found->timer.due_ms))
-			found = session;
-	}
-	return found;
+	return session->wait == WAIT_IDLE ? session->timer.due_ms : 0;
 }
 
-static void tell_of_being_full(struct thr_proxy *proxy)
+static void close_connection(struct thr_link *item)
 {
+	session_close(session_of(item));
+}
+
+static void tell_of_being_full(struct thr_acceptor *acceptor)
+{
+	struct thr_proxy *proxy = proxy_of(acceptor);
 	uint64_t now_ms = thr_loop_now_ms(proxy->parts.loop);
 
 	if (proxy->full_told_ms && now_ms - proxy->full_told_ms < TELL_EVERY_MS)
@@ -142,94 +114,24 @@ static void tell_of_being_full(struct thr_proxy *proxy)
 	thr_log(THR_LOG_WARNING,
 		"%zu connections, all of them in use: new ones wait; raise server.max_connections "
 		"or the limit of open files",
-		proxy->session_count);
+		acceptor->count);
 }
 
-/* Make room for one connection more: an idle one goes. When there is none, accepting
- * waits. */
-static bool make_room(struct thr_proxy *proxy)
-{
-	struct session *idle;
-
-	if (proxy->session_count < proxy->session_max)
-		return true;
-	idle = find_idle(proxy);
-	if (idle)
-		session_close(idle);
-	else
-		tell_of_being_full(proxy);
-	return idle;
-}
-
-static void on_connections(struct thr_io *io, uint32_t events)
-{
-	struct listener *listener = THR_CONTAINER(io, struct listener, io);
-	struct thr_proxy *proxy = listener->proxy;
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		struct sockaddr_storage from = {0};
-		socklen_t length = sizeof(from);
-		struct thr_address peer;
-		int fd;
-
-		/* That somebody waits is only known when the turn begins: for him alone one
-		 * goes. */
-		if (i && proxy->session_count >= proxy->session_max)
-			return;
-		if (!make_room(proxy)) {
-			stop_accepting(proxy);
-			thr_loop_arm(proxy->parts.loop, &proxy->accept_timer, ACCEPT_RETRY_MS);
-			return;
-		}
-		fd = accept4(io->fd, (struct sockaddr *)&from, &length,
-			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0 &&
-		    (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-			stop_accepting(proxy);
-			thr_loop_arm(proxy->parts.loop, &proxy->accept_timer, ACCEPT_RETRY_MS);
-			return;
-		}
-		if (fd < 0 && errno == EAGAIN)
-			return;
-		if (fd < 0)
-			continue; /* that connection is gone already: accept(2) */
-		proxy->parts.counts->connections++;
-		thr_address_from_sockaddr((struct sockaddr *)&from, &peer);
-		session_new(proxy, fd, &peer);
-	}
-}
-
-void proxy_session_closed(struct thr_proxy *proxy)
-{
-	proxy->session_count--;
-	proxy->parts.counts->open_connections = proxy->session_count;
-	if (!proxy->accepting && proxy->session_count < proxy->session_max &&
-	    !proxy->accept_timer.due_ms)
-		thr_loop_arm(proxy->parts.loop, &proxy->accept_timer, 1);
-}
+static const struct thr_acceptor_use acceptor_use = {
+	.accept = on_connection,
+	.idle_until_ms = idle_until_ms,
+	.close = close_connection,
+	.full = tell_of_being_full,
+};
 
 int thr_proxy_listen(struct thr_proxy *proxy, unsigned int slot, int fd)
 {
-	struct listener *listener = &proxy->listeners[slot];
-
-	thr_proxy_unlisten(proxy, slot);
-	listener->io.fd = fd;
-	if (proxy->draining || !proxy->accepting)
-		return 0;
-	return thr_loop_watch_level(proxy->parts.loop, &listener->io, EPOLLIN);
+	return thr_acceptor_listen(&proxy->acceptor, slot, fd);
 }
 
 void thr_proxy_unlisten(struct thr_proxy *proxy, unsigned int slot)
 {
-	struct listener *listener = &proxy->listeners[slot];
-
-	if (listener->io.fd < 0)
-		return;
-	if (proxy->accepting)
-		thr_loop_forget(proxy->parts.loop, &listener->io);
-	close(listener->io.fd);
-	listener->io.fd = -1;
+	thr_acceptor_unlisten(&proxy->acceptor, slot);
 }
 
 /* --- the proxy --------------------------------------------------------------------- */
@@ -242,16 +144,10 @@ int thr_proxy_new(const struct thr_proxy_parts *parts, struct thr_proxy **ret_pr
 
 	if (r == 0) {
 		proxy->parts = *parts;
-		proxy->accepting = true;
-		proxy->accept_timer.fire = on_accept_timer;
 		proxy->other_counts = thr_route_counts_of(parts->route_counts, parts->worker, 0);
-		thr_link_init(&proxy->sessions);
 		thr_link_init(&proxy->spare);
-		proxy->listeners = calloc(parts->workers, sizeof(*proxy->listeners));
-		r = proxy->listeners ? 0 : -ENOMEM;
+		r = thr_acceptor_init(&proxy->acceptor, parts->loop, parts->workers, &acceptor_use);
 	}
-	for (unsigned int i = 0; r == 0 && i < parts->workers; i++)
-		proxy->listeners[i] = (struct listener){{-1, on_connections}, proxy};
 	if (r == 0 && getrandom(proxy->random, sizeof(proxy->random), 0) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -286,7 +182,7 @@ int thr_proxy_configure(struct thr_proxy *proxy, struct thr_config *config,
 	if (r < 0)
 		return thr_fail(error, -r, "the configuration cannot be used: %s", strerror(-r));
 	proxy->generation = generation;
-	proxy->session_max = session_limit(&config->server, workers);
+	proxy->acceptor.max = session_limit(&config->server, workers);
 	if (before)
 		checks_stop(before);
 	generation_put(before);
@@ -299,12 +195,12 @@ void thr_proxy_drain(struct thr_proxy *proxy)
 
 	if (proxy->draining)
 		return;
-	for (unsigned int i = 0; i < proxy->parts.workers; i++)
-		thr_proxy_unlisten(proxy, i);
+	thr_acceptor_stop(&proxy->acceptor);
 	proxy->draining = true;
 	/* What a client has sent already is still answered. */
-	for (item = proxy->sessions.next; item != &proxy->sessions; item = next) {
-		struct session *session = THR_CONTAINER(item, struct session, item);
+	for (item = proxy->acceptor.connections.next; item != &proxy->acceptor.connections;
+	     item = next) {
+		struct session *session = session_of(item);
 
 		next = item->next;
 		if (session->wait != WAIT_IDLE && session->used)
@@ -319,29 +215,22 @@ void thr_proxy_drain(struct thr_proxy *proxy)
 
 size_t thr_proxy_busy(const struct thr_proxy *proxy)
 {
-	return proxy->session_count;
+	return proxy->acceptor.count;
 }
 
 void thr_proxy_free(struct thr_proxy *proxy)
 {
 	if (!proxy)
 		return;
-	for (unsigned int i = 0; proxy->listeners && i < proxy->parts.workers; i++)
-		if (proxy->listeners[i].proxy)
-			thr_proxy_unlisten(proxy, i);
 	proxy->draining = true;
-	while (proxy->sessions.next && !thr_link_is_empty(&proxy->sessions))
-		session_close(THR_CONTAINER(proxy->sessions.next, struct session, item));
+	thr_acceptor_clear(&proxy->acceptor);
 	if (proxy->generation)
 		checks_stop(proxy->generation);
 	/* What was put off to the end of the turn still points here. */
 	thr_loop_turn(proxy->parts.loop, 0);
 	generation_put(proxy->generation);
-	thr_loop_disarm(proxy->parts.loop, &proxy->accept_timer);
 	thr_loop_turn(proxy->parts.loop, 0);
-	if (proxy->spare.next)
-		exchange_free_spare(proxy);
+	exchange_free_spare(proxy);
 	free(proxy->spare_asking);
-	free(proxy->listeners);
 	free(proxy);
 }

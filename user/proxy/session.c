@@ -480,9 +480,9 @@ void session_close(struct session *session)
 	thr_loop_disarm(proxy->parts.loop, &session->timer);
 	close(session->io.fd);
 	session->io.fd = -1;
-	thr_link_remove(&session->item);
+	thr_acceptor_remove(&proxy->acceptor, &session->item);
+	proxy->parts.counts->open_connections = proxy->acceptor.count;
 	thr_loop_defer(proxy->parts.loop, &session->deferred);
-	proxy_session_closed(proxy);
 }
 
 void session_abort(struct session *session)
@@ -518,7 +518,7 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 		free(session);
 		return;
 	}
-	thr_link_add_last(&proxy->sessions, &session->item);
-	proxy->parts.counts->open_connections = ++proxy->session_count;
+	thr_acceptor_add(&proxy->acceptor, &session->item);
+	proxy->parts.counts->open_connections = proxy->acceptor.count;
 	thr_loop_arm(proxy->parts.loop, &session->timer, server->header_timeout_ms);
 }
