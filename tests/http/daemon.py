@@ -244,13 +244,23 @@ class Daemon:
         children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return [int(pid) for pid in children.split()]
 
+    def freeze(self, worker):
+        """Stop the process, and wait until none of its threads runs any more."""
+        os.kill(worker, signal.SIGSTOP)
+
+        def stands():
+            threads = pathlib.Path(f"/proc/{worker}/task").glob("*/stat")
+            return all(stat.read_text().rpartition(")")[2][1] == "T" for stat in threads)
+
+        wait_until(f"worker {worker} stands still", stands)
+
     @contextlib.contextmanager
     def paused(self):
         """Its workers stand still: all that comes meanwhile is there when they go on."""
         workers = self.workers()
         try:
             for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
+                self.freeze(pid)
             yield
         finally:
             for pid in workers:

@@ -40,7 +40,7 @@ def test_killed_worker_costs_only_its_own_connections():
 
     for _ in range(3):
         victim = proxy.workers()[0]
-        os.kill(victim, signal.SIGSTOP)  # so that its connections can be read in peace
+        proxy.freeze(victim)  # so that its connections can be read in peace
         lost = proxy.client_ports_of(victim)
         earlier = len(load.failures)
         os.kill(victim, signal.SIGKILL)
