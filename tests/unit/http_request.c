@@ -321,6 +321,24 @@ static void a_head_of_the_most_fields_is_read(void **state)
 	assert_int_equal(thr_http_parse_request(head, length + 8, &most, &request), -431);
 }
 
+static void more_of_a_head_says_more_by_a_line_or_a_limit(void **state)
+{
+	static const struct thr_http_limits small = {.line_bytes = 8, .head_bytes = 20};
+	static const char head[] = "GET / HTTP/1.1\r\nHost: a";
+	static const struct {
+		size_t known, length;
+		bool says_more;
+	} cases[] = {
+		{0, 5, false},	{5, 8, false},	{5, 9, true},	 {9, 10, false}, {9, 15, false},
+		{15, 16, true}, {14, 16, true}, {16, 20, false}, {16, 21, true}, {21, 22, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(thr_http_says_more(&small, head, cases[i].length, cases[i].known),
+				 cases[i].says_more);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -338,6 +356,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_connection_names_is_hop_by_hop),
 		cmocka_unit_test(limits_hold_to_the_byte),
 		cmocka_unit_test(a_head_of_the_most_fields_is_read),
+		cmocka_unit_test(more_of_a_head_says_more_by_a_line_or_a_limit),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -149,7 +149,7 @@ void thr_api_drain(struct thr_api *api)
 		next = item->next;
 		if (client->wait != WAIT_IDLE && client->used)
 			continue;
-		client->readable = true;
+		client->stream.readable = true;
 		client_drain(client);
 	}
 }

@@ -10,13 +10,11 @@
  * what still comes is dropped for a while: closing at once would make the kernel send a reset,
  * which can overtake the answer (RFC 9112, 9.6).
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/internal.h"
-#include "core/socket.h"
 
 #define PUMP_ROUNDS 32 /* before other connections get their turn */
 #define LINGER_MS 2000
@@ -28,7 +26,7 @@
 /* An answer that is large is counted until the last of it was taken: see body_grow(). */
 static void count_output(struct client *client)
 {
-	size_t length = thr_buffer_length(&client->out);
+	size_t length = thr_buffer_length(&client->stream.out);
 
 	if (!client->out_is_large && length > SMALL_BODY) {
 		client->api->large++;
@@ -43,23 +41,8 @@ void client_send(struct client *client, struct thr_slice head, struct thr_slice 
 {
 	struct iovec piece[2] = {{(void *)(uintptr_t)head.at, head.length},
 				 {(void *)(uintptr_t)body.at, body.length}};
-	struct msghdr message = {.msg_iov = piece, .msg_iovlen = 2};
-	ssize_t sent = 0;
 
-	if (client->writable && !thr_buffer_length(&client->out)) {
-		if (body.length)
-			sent = sendmsg(client->io.fd, &message, MSG_NOSIGNAL);
-		else
-			sent = thr_send(client->io.fd, head.at, head.length);
-		if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-			client_close(client);
-			return;
-		}
-		client->writable = sent >= 0 || errno == EINTR;
-		sent = sent < 0 ? 0 : sent;
-		client->moved = true;
-	}
-	if (thr_buffer_append_rest(&client->out, piece, 2, (size_t)sent) < 0)
+	if (thr_stream_send(&client->stream, piece, body.length ? 2 : 1) < 0)
 		client_close(client);
 	else
 		count_output(client);
@@ -67,102 +50,36 @@ void client_send(struct client *client, struct thr_slice head, struct thr_slice 
 
 static bool flush(struct client *client)
 {
-	size_t length = thr_buffer_length(&client->out);
-	ssize_t sent;
+	int r = thr_stream_flush(&client->stream);
 
-	if (!length || !client->writable)
-		return false;
-	sent = thr_send(client->io.fd, thr_buffer_bytes(&client->out), length);
-	if (sent < 0 && errno == EINTR)
-		return true;
-	if (sent < 0 && errno == EAGAIN) {
-		client->writable = false;
-		return false;
-	}
-	if (sent < 0) {
+	if (r < 0)
 		client_close(client);
-		return true;
-	}
-	client->moved = true;
-	thr_buffer_consume(&client->out, (size_t)sent);
-	count_output(client);
-	return true;
+	else if (r > 0)
+		count_output(client);
+	return r;
 }
 
 /* --- input --------------------------------------------------------------------------- */
 
-/* Read into the scratch memory. Returns the bytes, 0 when there are none for now; sets
- * client->eof at the end, and a lost connection counts as one. */
-static size_t read_more(struct client *client)
-{
-	ssize_t got = thr_recv(client->io.fd, client->api->in, SCRATCH);
-
-	if (got < 0 && errno == EINTR)
-		return 0;
-	if (got < 0 && errno == EAGAIN) {
-		client->readable = false;
-		return 0;
-	}
-	if (got <= 0) {
-		client->readable = false;
-		client->eof = true;
-		return 0;
-	}
-	/* A short read has emptied the socket, but for an end that follows it. */
-	if ((size_t)got < SCRATCH && !client->peer_closed)
-		client->readable = false;
-	client->moved = true;
-	return (size_t)got;
-}
-
-/* Read what came and show all that is not used yet: the scratch memory when nothing was kept,
- * else `in`. Returns the bytes; 0: none, or none that are new. */
+/* What there is that is new. At the end the connection closes. Returns the bytes, 0 when there
+ * are none. */
 static size_t gather(struct client *client, char **ret_at)
 {
-	size_t got;
+	ssize_t length = thr_stream_gather(&client->stream, client->api->in, SCRATCH, ret_at);
 
-	if (client->in_is_new) {
-		client->in_is_new = false;
-		*ret_at = thr_buffer_bytes(&client->in);
-		return thr_buffer_length(&client->in);
-	}
-	if (!client->readable)
-		return 0;
-	got = read_more(client);
-	*ret_at = client->api->in;
-	if (!got || !thr_buffer_length(&client->in))
-		return got;
-	if (thr_buffer_append(&client->in, client->api->in, got) < 0) {
+	if (length < 0 || (!length && client->stream.eof))
 		client_close(client);
-		return 0;
-	}
-	*ret_at = thr_buffer_bytes(&client->in);
-	return thr_buffer_length(&client->in);
+	return length > 0 ? (size_t)length : 0;
 }
 
 /* Keep what gather() showed but for the first `used` bytes. */
 static void keep(struct client *client, const char *at, size_t length, size_t used)
 {
 	if (client->state == CLIENT_LINGER)
-		thr_buffer_clear(&client->in);
-	if (client->state == CLIENT_LINGER || client->state == CLIENT_CLOSED)
-		return;
-	if (at != client->api->in)
-		thr_buffer_consume(&client->in, used);
-	else if (thr_buffer_append(&client->in, at + used, length - used) < 0)
+		thr_buffer_clear(&client->stream.in);
+	else if (client->state != CLIENT_CLOSED &&
+		 thr_stream_keep(&client->stream, at, length, used) < 0)
 		client_close(client);
-	client->in_is_new = used && thr_buffer_length(&client->in);
-}
-
-/* Whether `length` bytes of a head, of which `known` were looked at before, may say more than
- * those did, so that a head that comes in single bytes is not parsed for each of them. */
-static bool says_more(const struct client *client, const char *at, size_t length, size_t known)
-{
-	const struct thr_http_limits *limits = &client->api->settings.limits;
-
-	return memchr(at + known, '\n', length - known) ||
-	       (known <= limits->line_bytes && length > limits->line_bytes) ||
-	       length > limits->head_bytes;
 }
 
 static size_t drop_discarded(struct client *client, size_t length)
@@ -196,21 +113,21 @@ static size_t take(struct client *client, char *at, size_t length)
 
 static bool read_request(struct client *client)
 {
+	const struct thr_http_limits *limits = &client->api->settings.limits;
 	bool in_body = client->state == CLIENT_BODY;
-	size_t known = client->in_is_new ? 0 : thr_buffer_length(&client->in);
+	size_t known = client->stream.in_is_new ? 0 : thr_buffer_length(&client->stream.in);
 	size_t length, used = 0;
 	char *at;
 
 	length = gather(client, &at);
-	if (!length && client->eof)
-		client_close(client);
 	if (!length)
 		return client->state == CLIENT_CLOSED;
 	if (in_body)
 		used = body_take(client, at, length);
 	else if (client->discard)
 		used = drop_discarded(client, length);
-	if (!in_body && used < length && says_more(client, at + used, length - used, known))
+	if (!in_body && used < length &&
+	    thr_http_says_more(limits, at + used, length - used, known))
 		used += take(client, at + used, length - used);
 	keep(client, at, length, used);
 	return true;
@@ -221,10 +138,10 @@ static bool read_on(struct client *client)
 {
 	size_t got;
 
-	if (!client->readable || thr_buffer_length(&client->out))
+	if (!client->stream.readable || thr_buffer_length(&client->stream.out))
 		return false;
-	got = read_more(client);
-	if (!got && client->eof)
+	got = thr_stream_read(&client->stream, client->api->in, SCRATCH);
+	if (!got && client->stream.eof)
 		client_close(client);
 	return got || client->state == CLIENT_CLOSED;
 }
@@ -235,10 +152,10 @@ static bool read_on(struct client *client)
 static void end_output(struct client *client)
 {
 	client->close_after = false;
-	if (!client->linger || client->eof)
+	if (!client->linger || client->stream.eof)
 		client_close(client);
 	else
-		shutdown(client->io.fd, SHUT_WR);
+		shutdown(client->stream.io.fd, SHUT_WR);
 }
 
 static bool step(struct client *client)
@@ -248,11 +165,11 @@ static bool step(struct client *client)
 	switch ((enum client_state)client->state) {
 	case CLIENT_HEAD:
 		/* The next request waits until the answer to the last one is written. */
-		return (!thr_buffer_length(&client->out) && read_request(client)) || moved;
+		return (!thr_buffer_length(&client->stream.out) && read_request(client)) || moved;
 	case CLIENT_BODY:
 		return read_request(client) || moved;
 	case CLIENT_LINGER:
-		if (client->close_after && !thr_buffer_length(&client->out))
+		if (client->close_after && !thr_buffer_length(&client->stream.out))
 			end_output(client);
 		return (client->state == CLIENT_LINGER && read_on(client)) || moved;
 	case CLIENT_BUSY:
@@ -265,7 +182,7 @@ static bool step(struct client *client)
 
 static enum client_wait wait_of(const struct client *client)
 {
-	if (thr_buffer_length(&client->out))
+	if (thr_buffer_length(&client->stream.out))
 		return WAIT_SEND;
 	if (client->state == CLIENT_LINGER)
 		return WAIT_LINGER;
@@ -273,7 +190,7 @@ static enum client_wait wait_of(const struct client *client)
 		return WAIT_STORE;
 	if (client->state == CLIENT_BODY)
 		return WAIT_BODY;
-	if (!client->used || client->discard || thr_buffer_length(&client->in))
+	if (!client->used || client->discard || thr_buffer_length(&client->stream.in))
 		return WAIT_HEAD;
 	return WAIT_IDLE;
 }
@@ -311,7 +228,7 @@ static void settle(struct client *client)
 	}
 	if (wait != client->wait)
 		client->renewed = true;
-	if (client->renewed || (each_byte && client->moved))
+	if (client->renewed || (each_byte && client->stream.moved))
 		thr_loop_arm(client->api->parts.loop, &client->timer, wait_ms(client, wait));
 	client->wait = (uint8_t)wait;
 	client->renewed = false;
@@ -321,7 +238,7 @@ void client_pump(struct client *client)
 {
 	int rounds = PUMP_ROUNDS;
 
-	client->moved = false;
+	client->stream.moved = false;
 	while (rounds && step(client))
 		rounds--;
 	if (client->state == CLIENT_CLOSED)
@@ -343,12 +260,12 @@ void client_next(struct client *client, bool keep_alive)
 		thr_loop_defer(client->api->parts.loop, &client->again);
 	if (keep_alive) {
 		client->state = CLIENT_HEAD;
-		client->in_is_new = thr_buffer_length(&client->in) > 0;
+		client->stream.in_is_new = thr_buffer_length(&client->stream.in) > 0;
 		return;
 	}
 	client->state = CLIENT_LINGER;
 	client->close_after = true;
-	if (thr_buffer_length(&client->in) || client->readable || client->discard)
+	if (thr_buffer_length(&client->stream.in) || client->stream.readable || client->discard)
 		client->linger = true;
 }
 
@@ -356,7 +273,7 @@ void client_next(struct client *client, bool keep_alive)
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct client *client = THR_CONTAINER(io, struct client, io);
+	struct client *client = THR_CONTAINER(io, struct client, stream.io);
 
 	if (client->state == CLIENT_CLOSED)
 		return;
@@ -365,12 +282,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 		client_close(client);
 		return;
 	}
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		client->peer_closed = true;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		client->readable = true;
-	if (events & EPOLLOUT)
-		client->writable = true;
+	thr_stream_heed(&client->stream, events);
 	client_pump(client);
 }
 
@@ -402,7 +314,7 @@ static void on_timer(struct thr_timer *timer)
 	switch ((enum client_wait)client->wait) {
 	case WAIT_HEAD:
 	case WAIT_BODY:
-		if (client->state == CLIENT_HEAD && !thr_buffer_length(&client->in))
+		if (client->state == CLIENT_HEAD && !thr_buffer_length(&client->stream.in))
 			client_close(client);
 		else
 			answer_malformed(client, 408);
@@ -414,7 +326,7 @@ static void on_timer(struct thr_timer *timer)
 		break;
 	case WAIT_SEND:
 		/* So that the client sees a broken connection, not the end of an answer. */
-		setsockopt(client->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		setsockopt(client->stream.io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 		client_close(client);
 		break;
 	case WAIT_IDLE:
@@ -431,8 +343,8 @@ static void on_timer(struct thr_timer *timer)
 void client_drain(struct client *client)
 {
 	client_pump(client);
-	if (client->state == CLIENT_HEAD && !thr_buffer_length(&client->in) &&
-	    !thr_buffer_length(&client->out))
+	if (client->state == CLIENT_HEAD && !thr_buffer_length(&client->stream.in) &&
+	    !thr_buffer_length(&client->stream.out))
 		client_close(client);
 }
 
@@ -445,9 +357,9 @@ static void release(struct thr_deferred *deferred)
 		thr_loop_defer(client->api->parts.loop, &client->deferred);
 		return;
 	}
-	thr_buffer_clear(&client->in);
+	thr_buffer_clear(&client->stream.in);
 	thr_buffer_clear(&client->body);
-	thr_buffer_clear(&client->out);
+	thr_buffer_clear(&client->stream.out);
 	free(client);
 }
 
@@ -459,12 +371,12 @@ void client_close(struct client *client)
 		return;
 	client->state = CLIENT_CLOSED;
 	call_forget(client);
-	thr_buffer_clear(&client->out);
+	thr_buffer_clear(&client->stream.out);
 	count_output(client);
-	thr_loop_forget(api->parts.loop, &client->io);
+	thr_loop_forget(api->parts.loop, &client->stream.io);
 	thr_loop_disarm(api->parts.loop, &client->timer);
-	close(client->io.fd);
-	client->io.fd = -1;
+	close(client->stream.io.fd);
+	client->stream.io.fd = -1;
 	thr_acceptor_remove(&api->acceptor, &client->item);
 	api->parts.counts->open_connections = api->acceptor.count;
 	thr_loop_defer(api->parts.loop, &client->deferred);
@@ -479,13 +391,14 @@ void client_new(struct thr_api *api, int fd, const struct thr_address *peer)
 		return;
 	}
 	client->api = api;
-	client->io = (struct thr_io){.fd = fd, .ready = on_ready};
+	client->stream.io = (struct thr_io){.fd = fd, .ready = on_ready};
 	client->timer.fire = on_timer;
 	client->again.run = on_again;
 	client->deferred.run = release;
 	client->peer = *peer;
 	client->wait = WAIT_HEAD;
-	if (thr_loop_watch(api->parts.loop, &client->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) {
+	if (thr_loop_watch(api->parts.loop, &client->stream.io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) <
+	    0) {
 		close(fd);
 		free(client);
 		return;

@@ -25,8 +25,8 @@
 #include "api/check_json.h"
 #include "api/fields.h"
 #include "core/acceptor.h"
-#include "core/buffer.h"
 #include "core/clock.h"
+#include "core/stream.h"
 #include "core/writer.h"
 #include "http/chunks.h"
 #include "http/date.h"
@@ -79,26 +79,20 @@ enum client_wait {
 };
 
 struct client {
-	struct thr_io io;
+	struct thr_stream stream;
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on at the end of the turn, or in the next one */
 	struct thr_deferred deferred;
 	struct thr_link item; /* of api->acceptor */
 	struct thr_api *api;
-	struct thr_buffer in;	 /* read, not used yet */
 	struct thr_buffer body;	 /* of chunks, decoded */
-	struct thr_buffer out;	 /* to be written */
-	bool out_is_large;	 /* counted in api->large */
+	bool out_is_large;	 /* what is to be written is counted in api->large */
 	struct thr_address peer; /* all zeros: a Unix socket's */
 	uint64_t discard;	 /* bytes of a refused request's body that are still to come */
 	uint8_t state, wait;
-	bool readable, writable, peer_closed;
-	bool in_is_new; /* `in` has not been looked at since it grew */
-	bool eof;
-	bool close_after; /* when `out` is written */
+	bool close_after; /* when all is written */
 	bool linger;	  /* more input may come */
 	bool used;	  /* a request was answered */
-	bool moved;	  /* something went through in this pump */
 	bool renewed;	  /* what it waits for next begins anew */
 
 	struct call call;

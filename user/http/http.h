@@ -151,6 +151,12 @@ struct thr_http_response {
 int thr_http_parse_request(const char *at, size_t length, const struct thr_http_limits *limits,
 			   struct thr_http_request *ret);
 
+/* Whether `length` bytes of a head, of which `known` were parsed before and were not all of
+ * it, may say more than those did: a line has ended, or a limit is passed. So a head that
+ * comes in single bytes is not parsed for each of them. */
+bool thr_http_says_more(const struct thr_http_limits *limits, const char *at, size_t length,
+			size_t known);
+
 /*
  * Parse a response's head to a request of `method`. As strict as for requests;
  * what is wrong is -502. Body: none for HEAD, 1xx, 204, 304; a 2xx to CONNECT

@@ -64,3 +64,11 @@ int thr_http_next_line(struct thr_http_cursor *cursor, struct thr_slice *ret_lin
 	cursor->at = lf + 1;
 	return 1;
 }
+
+bool thr_http_says_more(const struct thr_http_limits *limits, const char *at, size_t length,
+			size_t known)
+{
+	return memchr(at + known, '\n', length - known) ||
+	       (known <= limits->line_bytes && length > limits->line_bytes) ||
+	       length > limits->head_bytes;
+}

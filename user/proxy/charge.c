@@ -49,7 +49,7 @@ static void on_answer(struct thr_ask *ask)
 	struct session *session = THR_CONTAINER(ask, struct asking, ask)->session;
 
 	session->state = SESSION_HEAD;
-	session->in_is_new = true;
+	session->stream.in_is_new = true;
 	thr_loop_defer(session->proxy->parts.loop, &session->again);
 }
 

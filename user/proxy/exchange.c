@@ -87,7 +87,8 @@ static void log_exchange(struct exchange *exchange)
 		.method = {head, exchange->method_length},
 		.target = {head + exchange->method_length + 1, exchange->target_length},
 		.status = exchange->status,
-		.bytes = session->sent + thr_buffer_length(&session->out) - exchange->sent_before,
+		.bytes = session->stream.sent + thr_buffer_length(&session->stream.out) -
+			 exchange->sent_before,
 		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - exchange->begin_ns,
 		.upstream = target ? target->endpoint->name : NULL,
 		.upstream_ns = exchange->upstream_ns,
@@ -213,7 +214,7 @@ void exchange_settle(struct exchange *exchange)
 	now_ms = thr_loop_now_ms(upstream->endpoint->proxy->parts.loop);
 	exchange->progressed |= !exchange->due_ms; /* the first time for this connection */
 	awaits = !exchange_wants_body(exchange) &&
-		 !(exchange->head_sent && thr_buffer_length(&exchange->session->out));
+		 !(exchange->head_sent && thr_buffer_length(&exchange->session->stream.out));
 	if (exchange->progressed || exchange->head_sent)
 		exchange->due_ms =
 			now_ms + exchange->generation->config->upstream.response_timeout_ms;
@@ -229,7 +230,7 @@ void exchange_settle(struct exchange *exchange)
 static bool is_complete(const struct exchange *exchange)
 {
 	return exchange->head_sent && exchange->answer.done && !exchange->tunnel &&
-	       !thr_buffer_length(&exchange->session->out);
+	       !thr_buffer_length(&exchange->session->stream.out);
 }
 
 static void complete(struct exchange *exchange)
@@ -258,7 +259,7 @@ bool exchange_step(struct exchange *exchange)
 	if (!exchange->ended && exchange->upstream)
 		sent |= relay_body_up(exchange);
 	if (!exchange->ended && exchange->upstream && exchange->upstream->readable &&
-	    !exchange->answer.done && !thr_buffer_length(&session->out))
+	    !exchange->answer.done && !thr_buffer_length(&session->stream.out))
 		received = exchange->head_sent ? relay_answer(exchange) : reply_receive(exchange);
 	if (exchange->ended)
 		return true;
@@ -337,7 +338,7 @@ int exchange_begin(struct session *session, const struct admitted *admitted, str
 	exchange->begin_ns = admitted->begin_ns;
 	exchange->wall_ns =
 		proxy_wall_ns(proxy) - (thr_loop_now_ns(proxy->parts.loop) - admitted->begin_ns);
-	exchange->sent_before = session->sent;
+	exchange->sent_before = session->stream.sent;
 	exchange->method_length = request->method.length;
 	space = memchr(exchange->request.at + request->method.length + 1, ' ',
 		       exchange->request.end - request->method.length - 1);

@@ -23,9 +23,9 @@
 #define THR_PROXY_INTERNAL_H
 
 #include "core/acceptor.h"
-#include "core/buffer.h"
 #include "core/clock.h"
 #include "core/resolve.h"
+#include "core/stream.h"
 #include "http/date.h"
 #include "proxy/access.h"
 #include "proxy/balance.h"
@@ -211,7 +211,7 @@ struct exchange {
 	uint64_t begin_ns;
 	uint64_t upstream_begin_ns, upstream_ns; /* of the last try, until its head came */
 	uint64_t wall_ns;
-	uint64_t sent_before;		     /* session->sent at the beginning */
+	uint64_t sent_before;		     /* session->stream.sent at the beginning */
 	size_t method_length, target_length; /* at the front of `request` */
 	size_t id_length;
 	char id[THR_REQUEST_ID_MAX];
@@ -332,7 +332,7 @@ int relay_body_down(struct exchange *exchange, struct thr_slice head, char *at, 
 
 /* --- tokens: charge.c ------------------------------------------------------------- */
 
-/* A request whose token a shared store was asked for. Its head stays in session->in, is
+/* A request whose token a shared store was asked for. Its head stays in session->stream.in, is
  * parsed again when the answer is there, and is decided on by what it began with. */
 struct asking {
 	struct thr_ask ask;
@@ -394,44 +394,29 @@ enum session_wait {
 };
 
 struct session {
-	struct thr_io io;
+	struct thr_stream stream;
 	struct thr_timer timer;
 	struct thr_deferred again; /* goes on in the next turn */
 	struct thr_deferred deferred;
 	struct thr_link item; /* of proxy->acceptor */
 	struct thr_proxy *proxy;
 	struct exchange *exchange;
-	struct asking *asking; /* of the head at the front of `in`; NULL: the store was not asked */
-	struct thr_buffer in;  /* read, not used yet */
-	struct thr_buffer out; /* to be written */
+	struct asking *asking; /* of the head at the front of what is kept; NULL: the store was
+				* not asked */
 	struct thr_address peer;
-	uint64_t sent;	  /* bytes the kernel took */
 	uint64_t discard; /* bytes of a refused request's body that are still to come */
 	uint64_t note_ns; /* from when on a good answer says something new of the client */
 	uint8_t state, wait;
-	bool readable, writable, peer_closed;
-	bool direct;	/* the peer is the socket's, not one that a header named */
-	bool in_is_new; /* `in` has not been looked at since it grew */
-	bool eof;
-	bool close_after; /* when `out` is written */
+	bool direct;	  /* the peer is the socket's, not one that a header named */
+	bool close_after; /* when all is written */
 	bool linger;	  /* more input may come: see session.c */
 	bool used;	  /* a request was answered */
-	bool moved;	  /* something went through in this pump */
 	bool renewed;	  /* what it waits for next begins anew */
 };
 
 void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer);
 void session_pump(struct session *session);
 void session_drain(struct session *session);
-
-/* Write, or keep for later, all pieces. Returns 0, or a negative errno: the
- * connection is lost. */
-int session_send(struct session *session, const struct iovec *piece, size_t count);
-
-/* Read at most `most` bytes, up to SCRATCH, into the proxy's scratch memory. Returns the
- * bytes, 0 when there are none for now; sets session->eof at the end, and a lost connection counts
- * as one. */
-size_t session_read(struct session *session, size_t most);
 
 /* The exchange has ended; go on with the next request, or close. */
 void session_next(struct session *session, bool keep_alive);

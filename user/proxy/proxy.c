@@ -205,7 +205,7 @@ void thr_proxy_drain(struct thr_proxy *proxy)
 		next = item->next;
 		if (session->wait != WAIT_IDLE && session->used)
 			continue;
-		session->readable = true;
+		session->stream.readable = true;
 		session_drain(session);
 	}
 	for (size_t i = 0; i < ENDPOINT_BUCKETS; i++)

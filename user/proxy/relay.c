@@ -107,39 +107,22 @@ static void refuse_body(struct exchange *exchange, ssize_t error)
 bool relay_body_up(struct exchange *exchange)
 {
 	struct session *session = exchange->session;
-	bool kept = thr_buffer_length(&session->in) > 0;
-	char *at = session->proxy->in;
-	size_t length = 0;
-	ssize_t used;
+	ssize_t length, used;
+	char *at;
 
 	if (!exchange_wants_body(exchange))
 		return false;
-	/* What was kept is new when it came with the head, and else a part of the
-	 * trailers: then it is shown again with what follows. */
-	if (!kept || !session->in_is_new) {
-		if (!session->readable)
-			return false;
-		length = session_read(session, SCRATCH);
-		if (!length && session->eof)
-			session_close(session); /* the client gave up in the middle */
-		if (!length)
-			return session->state == SESSION_CLOSED;
-		if (kept && thr_buffer_append(&session->in, at, length) < 0) {
-			session_abort(session);
-			return true;
-		}
-	}
-	session->in_is_new = false;
-	if (kept) {
-		at = thr_buffer_bytes(&session->in);
-		length = thr_buffer_length(&session->in);
-	}
-	used = frame_up(exchange, at, length);
+	length = thr_stream_gather(&session->stream, session->proxy->in, SCRATCH, &at);
+	if (length < 0)
+		session_abort(session);
+	else if (!length && session->stream.eof)
+		session_close(session); /* the client gave up in the middle */
+	if (length <= 0)
+		return session->state == SESSION_CLOSED;
+	used = frame_up(exchange, at, (size_t)length);
 	if (used < 0)
 		refuse_body(exchange, used);
-	else if (kept)
-		thr_buffer_consume(&session->in, (size_t)used);
-	else if (thr_buffer_append(&session->in, at + used, length - (size_t)used) < 0)
+	else if (thr_stream_keep(&session->stream, at, (size_t)length, (size_t)used) < 0)
 		session_abort(session);
 	return true;
 }
@@ -169,7 +152,7 @@ int relay_body_down(struct exchange *exchange, struct thr_slice head, char *at, 
 		 thr_buffer_append(&upstream->in, at + framed.consumed, length - framed.consumed) <
 			 0)
 		return -ENOMEM;
-	return session_send(exchange->session, piece, count);
+	return thr_stream_send(&exchange->session->stream, piece, count);
 }
 
 /* The target has closed. */
@@ -180,7 +163,7 @@ static int end_down(struct exchange *exchange)
 	exchange->upstream_keep_alive = false;
 	if (thr_body_end(&exchange->answer, &framed) < 0)
 		return -EPROTO;
-	return session_send(exchange->session, framed.piece, framed.count);
+	return thr_stream_send(&exchange->session->stream, framed.piece, framed.count);
 }
 
 bool relay_answer(struct exchange *exchange)
@@ -220,12 +203,13 @@ static bool tunnel_up(struct exchange *exchange)
 	struct session *session = exchange->session;
 	size_t got;
 
-	if (thr_buffer_length(&exchange->pending) || session->eof || !session->readable)
+	if (thr_buffer_length(&exchange->pending) || session->stream.eof ||
+	    !session->stream.readable)
 		return false;
-	got = session_read(session, SCRATCH);
+	got = thr_stream_read(&session->stream, session->proxy->in, SCRATCH);
 	if (got && send_up(exchange, &(struct iovec){session->proxy->in, got}, 1) < 0)
 		session_abort(session);
-	return got || session->eof;
+	return got || session->stream.eof;
 }
 
 static bool tunnel_down(struct exchange *exchange)
@@ -234,16 +218,18 @@ static bool tunnel_down(struct exchange *exchange)
 	struct upstream *upstream = exchange->upstream;
 	ssize_t got;
 
-	if (thr_buffer_length(&session->out) || exchange->upstream_eof || !upstream->readable)
+	if (thr_buffer_length(&session->stream.out) || exchange->upstream_eof ||
+	    !upstream->readable)
 		return false;
 	got = upstream_read(upstream);
 	if (got == -EAGAIN)
 		return false;
 	if (got <= 0)
 		exchange->upstream_eof = true;
-	else if (session_send(session, &(struct iovec){session->proxy->in, (size_t)got}, 1) < 0)
+	else if (thr_stream_send(&session->stream, &(struct iovec){session->proxy->in, (size_t)got},
+				 1) < 0)
 		session_abort(session);
-	session->moved = true;
+	session->stream.moved = true;
 	return true;
 }
 
@@ -258,12 +244,13 @@ bool relay_tunnel(struct exchange *exchange)
 	if (exchange->ended)
 		return true;
 	/* Each end is passed on once all before it was. */
-	if (session->eof && !exchange->shut_up && !thr_buffer_length(&exchange->pending)) {
+	if (session->stream.eof && !exchange->shut_up && !thr_buffer_length(&exchange->pending)) {
 		shutdown(exchange->upstream->io.fd, SHUT_WR);
 		exchange->shut_up = true;
 	}
-	if (exchange->upstream_eof && !exchange->shut_down && !thr_buffer_length(&session->out)) {
-		shutdown(session->io.fd, SHUT_WR);
+	if (exchange->upstream_eof && !exchange->shut_down &&
+	    !thr_buffer_length(&session->stream.out)) {
+		shutdown(session->stream.io.fd, SHUT_WR);
 		exchange->shut_down = true;
 	}
 	if (exchange->send_failed || (exchange->shut_up && exchange->shut_down)) {

@@ -73,12 +73,12 @@ static void begin_answer(struct exchange *exchange, const struct thr_http_respon
 	if (response->status == 101) {
 		exchange->tunnel = true;
 		upstream_wait(exchange->upstream, 0);
-		if (thr_buffer_append(&exchange->pending, thr_buffer_bytes(&session->in),
-				      thr_buffer_length(&session->in)) < 0) {
+		if (thr_buffer_append(&exchange->pending, thr_buffer_bytes(&session->stream.in),
+				      thr_buffer_length(&session->stream.in)) < 0) {
 			session_abort(session);
 			return;
 		}
-		thr_buffer_clear(&session->in);
+		thr_buffer_clear(&session->stream.in);
 	}
 	if (relay_body_down(exchange, head, rest, length) < 0)
 		session_abort(session);
@@ -94,8 +94,8 @@ static int pass_interim(struct exchange *exchange, const struct thr_http_respons
 	if (write_head(exchange, response, &head) < 0)
 		return -EMSGSIZE;
 	exchange->interim_sent = true;
-	return session_send(exchange->session,
-			    &(struct iovec){(void *)(uintptr_t)head.at, head.length}, 1);
+	return thr_stream_send(&exchange->session->stream,
+			       &(struct iovec){(void *)(uintptr_t)head.at, head.length}, 1);
 }
 
 /* Use what there is of a response's head. Returns the bytes used. */

@@ -57,7 +57,8 @@ static void tell(struct session *session, const struct told *told)
 		.method = told->request->method,
 		.target = told->request->target,
 		.status = told->status,
-		.bytes = session->sent + thr_buffer_length(&session->out) - told->sent_before,
+		.bytes = session->stream.sent + thr_buffer_length(&session->stream.out) -
+			 told->sent_before,
 		.duration_ns = told->duration_ns,
 		.verdict = told->verdict,
 		.request_id = told->id,
@@ -74,7 +75,7 @@ static void refuse(struct session *session, unsigned int status)
 		.request = &proxy->request,
 		.client = &session->peer,
 		.status = status,
-		.sent_before = session->sent,
+		.sent_before = session->stream.sent,
 	};
 	struct thr_answer answer = {
 		.status = status,
@@ -128,7 +129,7 @@ static size_t answer_here(struct session *session, const struct admitted *admitt
 		.client = &admitted->client,
 		.status = status,
 		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - admitted->begin_ns,
-		.sent_before = session->sent,
+		.sent_before = session->stream.sent,
 		.id = admitted->id,
 	};
 	struct thr_answer answer = {
@@ -278,14 +279,15 @@ void request_abandon(struct session *session)
 		.route = asking->route,
 		.client = &asking->client,
 		.duration_ns = thr_loop_now_ns(proxy->parts.loop) - asking->begin_ns,
-		.sent_before = session->sent,
+		.sent_before = session->stream.sent,
 	};
 
 	session->asking = NULL;
 	thr_store_cancel(proxy->parts.store, &asking->ask);
 	/* For its method and target. */
-	thr_http_parse_request(thr_buffer_bytes(&session->in), thr_buffer_length(&session->in),
-			       &asking->generation->limits, &proxy->request);
+	thr_http_parse_request(thr_buffer_bytes(&session->stream.in),
+			       thr_buffer_length(&session->stream.in), &asking->generation->limits,
+			       &proxy->request);
 	tell(session, &told);
 	charge_end(proxy, asking);
 }

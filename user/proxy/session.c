@@ -12,79 +12,27 @@
  * shut down, and what still comes is dropped for a while: closing at once would
  * make the kernel send a reset, which can overtake the answer (RFC 9112, 9.6).
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/socket.h"
 #include "proxy/internal.h"
 #include "proxy/proxy_protocol.h"
 #include "proxy/request.h"
 
-#define PUMP_ROUNDS 32	 /* before other connections get their turn */
-#define SMALL_BYTES 2048 /* in all, of pieces that are sent as one */
+#define PUMP_ROUNDS 32 /* before other connections get their turn */
 #define LINGER_MS 2000
 #define TUNNEL_IDLE_MS 3600000
 
 /* --- output ------------------------------------------------------------------------ */
 
-/* A few small pieces cost less to copy together than to pass on one by one. */
-static ssize_t send_pieces(int fd, const struct iovec *piece, size_t count)
-{
-	struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)piece, .msg_iovlen = count};
-	char whole[SMALL_BYTES];
-	size_t length = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (piece[i].iov_len > sizeof(whole) - length)
-			return sendmsg(fd, &message, MSG_NOSIGNAL);
-		memcpy(whole + length, piece[i].iov_base, piece[i].iov_len);
-		length += piece[i].iov_len;
-	}
-	return thr_send(fd, whole, length);
-}
-
-int session_send(struct session *session, const struct iovec *piece, size_t count)
-{
-	ssize_t sent = 0;
-
-	if (!count)
-		return 0;
-	if (session->writable && !thr_buffer_length(&session->out)) {
-		sent = send_pieces(session->io.fd, piece, count);
-		if (sent < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		session->writable = sent >= 0 || errno == EINTR;
-		sent = sent < 0 ? 0 : sent;
-		session->sent += (uint64_t)sent;
-		session->moved = true;
-	}
-	return thr_buffer_append_rest(&session->out, piece, count, (size_t)sent);
-}
-
 static bool flush(struct session *session)
 {
-	size_t length = thr_buffer_length(&session->out);
-	ssize_t sent;
+	int r = thr_stream_flush(&session->stream);
 
-	if (!length || !session->writable)
-		return false;
-	sent = send(session->io.fd, thr_buffer_bytes(&session->out), length, MSG_NOSIGNAL);
-	if (sent < 0 && errno == EINTR)
-		return true;
-	if (sent < 0 && errno == EAGAIN) {
-		session->writable = false;
-		return false;
-	}
-	if (sent < 0) {
+	if (r < 0)
 		session_close(session);
-		return true;
-	}
-	session->sent += (uint64_t)sent;
-	session->moved = true;
-	thr_buffer_consume(&session->out, (size_t)sent);
-	return true;
+	return r;
 }
 
 void session_answer(struct session *session, const struct thr_answer *answer)
@@ -92,84 +40,33 @@ void session_answer(struct session *session, const struct thr_answer *answer)
 	struct thr_proxy *proxy = session->proxy;
 	size_t length = thr_head_answer(proxy->head, sizeof(proxy->head), answer);
 
-	if (session_send(session, &(struct iovec){proxy->head, length}, 1) < 0)
+	if (thr_stream_send(&session->stream, &(struct iovec){proxy->head, length}, 1) < 0)
 		session_close(session);
 }
 
 /* --- input ------------------------------------------------------------------------- */
 
-size_t session_read(struct session *session, size_t most)
-{
-	ssize_t got = thr_recv(session->io.fd, session->proxy->in, most);
-
-	if (got < 0 && errno == EINTR)
-		return 0;
-	if (got < 0 && errno == EAGAIN) {
-		session->readable = false;
-		return 0;
-	}
-	if (got <= 0) {
-		session->readable = false;
-		session->eof = true;
-		return 0;
-	}
-	/* A short read has emptied the socket, but for an end that follows it. */
-	if ((size_t)got < most && !session->peer_closed)
-		session->readable = false;
-	session->moved = true;
-	return (size_t)got;
-}
-
-/* Read what came and show all that is not used yet: the scratch memory when nothing
- * was kept, else `in`. No more is read than a head may have: what follows one waits in
- * the kernel. Returns the bytes; 0: none, or none that are new. */
+/* What there is that is new. No more is read than a head may have: what follows one waits in
+ * the kernel. At the end the session closes. Returns the bytes, 0 when there are none. */
 static size_t gather(struct session *session, char **ret_at)
 {
-	size_t got;
+	struct thr_proxy *proxy = session->proxy;
+	ssize_t length = thr_stream_gather(&session->stream, proxy->in,
+					   proxy->generation->limits.head_bytes, ret_at);
 
-	if (session->in_is_new) {
-		session->in_is_new = false;
-		*ret_at = thr_buffer_bytes(&session->in);
-		return thr_buffer_length(&session->in);
-	}
-	if (!session->readable)
-		return 0;
-	got = session_read(session, session->proxy->generation->limits.head_bytes);
-	*ret_at = session->proxy->in;
-	if (!got || !thr_buffer_length(&session->in))
-		return got;
-	if (thr_buffer_append(&session->in, session->proxy->in, got) < 0) {
+	if (length < 0 || (!length && session->stream.eof))
 		session_close(session);
-		return 0;
-	}
-	*ret_at = thr_buffer_bytes(&session->in);
-	return thr_buffer_length(&session->in);
-}
-
-/* Whether `length` bytes of a head, of which `known` were looked at before, may say
- * more than those did: a line has ended, or a limit is passed. So a head that comes in
- * single bytes is not parsed for each of them. */
-static bool says_more(const struct session *session, const char *at, size_t length, size_t known)
-{
-	const struct thr_http_limits *limits = &session->proxy->generation->limits;
-
-	return memchr(at + known, '\n', length - known) ||
-	       (known <= limits->line_bytes && length > limits->line_bytes) ||
-	       length > limits->head_bytes;
+	return length > 0 ? (size_t)length : 0;
 }
 
 /* Keep what gather() showed but for the first `used` bytes. */
 static void keep(struct session *session, const char *at, size_t length, size_t used)
 {
 	if (session->state == SESSION_LINGER)
-		thr_buffer_clear(&session->in);
-	if (session->state == SESSION_LINGER || session->state == SESSION_CLOSED)
-		return;
-	if (at != session->proxy->in)
-		thr_buffer_consume(&session->in, used);
-	else if (thr_buffer_append(&session->in, at + used, length - used) < 0)
+		thr_buffer_clear(&session->stream.in);
+	else if (session->state != SESSION_CLOSED &&
+		 thr_stream_keep(&session->stream, at, length, used) < 0)
 		session_close(session);
-	session->in_is_new = used && thr_buffer_length(&session->in);
 }
 
 static bool read_preface(struct session *session)
@@ -180,8 +77,6 @@ static bool read_preface(struct session *session)
 	size_t length = gather(session, &at);
 	int used;
 
-	if (!length && session->eof)
-		session_close(session);
 	if (!length)
 		return session->state == SESSION_CLOSED;
 	used = thr_proxy_header_parse(at, length, &source, &known);
@@ -201,20 +96,19 @@ static bool read_preface(struct session *session)
 
 static bool read_head(struct session *session)
 {
-	size_t known = session->in_is_new ? 0 : thr_buffer_length(&session->in);
+	const struct thr_http_limits *limits = &session->proxy->generation->limits;
+	size_t known = session->stream.in_is_new ? 0 : thr_buffer_length(&session->stream.in);
 	size_t length, used = 0;
 	char *at;
 
 	length = gather(session, &at);
-	if (!length && session->eof)
-		session_close(session);
 	if (!length)
 		return session->state == SESSION_CLOSED;
 	if (session->discard) {
 		used = session->discard < length ? (size_t)session->discard : length;
 		session->discard -= used;
 	}
-	if (used < length && says_more(session, at + used, length - used, known))
+	if (used < length && thr_http_says_more(limits, at + used, length - used, known))
 		used += request_take(session, at + used, length - used);
 	keep(session, at, length, used);
 	return true;
@@ -225,10 +119,10 @@ static bool read_on(struct session *session)
 {
 	size_t got;
 
-	if (!session->readable || thr_buffer_length(&session->out))
+	if (!session->stream.readable || thr_buffer_length(&session->stream.out))
 		return false;
-	got = session_read(session, SCRATCH);
-	if (!got && session->eof)
+	got = thr_stream_read(&session->stream, session->proxy->in, SCRATCH);
+	if (!got && session->stream.eof)
 		session_close(session);
 	return got || session->state == SESSION_CLOSED;
 }
@@ -239,10 +133,10 @@ static bool read_on(struct session *session)
 static void end_output(struct session *session)
 {
 	session->close_after = false;
-	if (!session->linger || session->eof)
+	if (!session->linger || session->stream.eof)
 		session_close(session);
 	else
-		shutdown(session->io.fd, SHUT_WR);
+		shutdown(session->stream.io.fd, SHUT_WR);
 }
 
 static bool step(struct session *session)
@@ -254,7 +148,7 @@ static bool step(struct session *session)
 		return read_preface(session) || moved;
 	case SESSION_HEAD:
 		/* The next request waits until the answer to the last one is written. */
-		if (thr_buffer_length(&session->out) || !read_head(session))
+		if (thr_buffer_length(&session->stream.out) || !read_head(session))
 			return moved;
 		if (session->state == SESSION_BUSY)
 			exchange_step(session->exchange);
@@ -264,7 +158,7 @@ static bool step(struct session *session)
 	case SESSION_BUSY:
 		return exchange_step(session->exchange) || moved;
 	case SESSION_LINGER:
-		if (session->close_after && !thr_buffer_length(&session->out))
+		if (session->close_after && !thr_buffer_length(&session->stream.out))
 			end_output(session);
 		return (session->state == SESSION_LINGER && read_on(session)) || moved;
 	case SESSION_CLOSED:
@@ -277,7 +171,7 @@ static enum session_wait wait_of(const struct session *session)
 {
 	if (session->state == SESSION_CLOSED)
 		return WAIT_NOTHING;
-	if (thr_buffer_length(&session->out))
+	if (thr_buffer_length(&session->stream.out))
 		return WAIT_SEND;
 	if (session->state == SESSION_LINGER)
 		return WAIT_LINGER;
@@ -289,7 +183,7 @@ static enum session_wait wait_of(const struct session *session)
 		return WAIT_NAME;
 	if (session->state == SESSION_BUSY)
 		return exchange_wants_body(session->exchange) ? WAIT_BODY : WAIT_NOTHING;
-	if (!session->used || session->discard || thr_buffer_length(&session->in))
+	if (!session->used || session->discard || thr_buffer_length(&session->stream.in))
 		return WAIT_HEAD;
 	return WAIT_IDLE;
 }
@@ -335,7 +229,7 @@ static void settle(struct session *session)
 		session->renewed = true;
 	/* Where nothing is waited for, the timer may fire and says nothing: to move it back
 	 * later costs less than to take it off now. */
-	if (wait != WAIT_NOTHING && (session->renewed || (each_byte && session->moved)))
+	if (wait != WAIT_NOTHING && (session->renewed || (each_byte && session->stream.moved)))
 		thr_loop_arm(proxy->parts.loop, &session->timer, wait_ms(session, wait));
 	session->wait = (uint8_t)wait;
 	session->renewed = false;
@@ -345,7 +239,7 @@ void session_pump(struct session *session)
 {
 	int rounds = PUMP_ROUNDS;
 
-	session->moved = false;
+	session->stream.moved = false;
 	while (rounds && step(session))
 		rounds--;
 	if (session->state == SESSION_CLOSED)
@@ -366,21 +260,21 @@ void session_next(struct session *session, bool keep_alive)
 		return;
 	if (keep_alive && !session->proxy->draining) {
 		session->state = SESSION_HEAD;
-		session->in_is_new = thr_buffer_length(&session->in) > 0;
+		session->stream.in_is_new = thr_buffer_length(&session->stream.in) > 0;
 		return;
 	}
 	session->state = SESSION_LINGER;
 	session->close_after = true;
-	if (thr_buffer_length(&session->in) || session->readable || session->discard)
+	if (thr_buffer_length(&session->stream.in) || session->stream.readable || session->discard)
 		session->linger = true;
-	thr_buffer_clear(&session->in);
+	thr_buffer_clear(&session->stream.in);
 }
 
 /* --- events ------------------------------------------------------------------------ */
 
 static void on_ready(struct thr_io *io, uint32_t events)
 {
-	struct session *session = THR_CONTAINER(io, struct session, io);
+	struct session *session = THR_CONTAINER(io, struct session, stream.io);
 
 	if (session->state == SESSION_CLOSED)
 		return;
@@ -388,12 +282,7 @@ static void on_ready(struct thr_io *io, uint32_t events)
 		session_close(session); /* reset: nobody is there to be answered */
 		return;
 	}
-	if (events & (EPOLLRDHUP | EPOLLHUP))
-		session->peer_closed = true;
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
-		session->readable = true;
-	if (events & EPOLLOUT)
-		session->writable = true;
+	thr_stream_heed(&session->stream, events);
 	session_pump(session);
 }
 
@@ -413,7 +302,7 @@ static void on_timer(struct thr_timer *timer)
 	session->renewed = true;
 	switch (wait) {
 	case WAIT_HEAD:
-		if (session->state == SESSION_PREFACE || !thr_buffer_length(&session->in))
+		if (session->state == SESSION_PREFACE || !thr_buffer_length(&session->stream.in))
 			session_close(session);
 		else
 			request_timed_out(session);
@@ -446,8 +335,8 @@ static void on_timer(struct thr_timer *timer)
 void session_drain(struct session *session)
 {
 	session_pump(session);
-	if (session->state == SESSION_HEAD && !thr_buffer_length(&session->in) &&
-	    !thr_buffer_length(&session->out))
+	if (session->state == SESSION_HEAD && !thr_buffer_length(&session->stream.in) &&
+	    !thr_buffer_length(&session->stream.out))
 		session_close(session);
 }
 
@@ -460,8 +349,8 @@ static void release(struct thr_deferred *deferred)
 		thr_loop_defer(session->proxy->parts.loop, &session->deferred);
 		return;
 	}
-	thr_buffer_clear(&session->in);
-	thr_buffer_clear(&session->out);
+	thr_buffer_clear(&session->stream.in);
+	thr_buffer_clear(&session->stream.out);
 	free(session);
 }
 
@@ -476,10 +365,10 @@ void session_close(struct session *session)
 		exchange_finish(session->exchange);
 	if (session->asking)
 		request_abandon(session);
-	thr_loop_forget(proxy->parts.loop, &session->io);
+	thr_loop_forget(proxy->parts.loop, &session->stream.io);
 	thr_loop_disarm(proxy->parts.loop, &session->timer);
-	close(session->io.fd);
-	session->io.fd = -1;
+	close(session->stream.io.fd);
+	session->stream.io.fd = -1;
 	thr_acceptor_remove(&proxy->acceptor, &session->item);
 	proxy->parts.counts->open_connections = proxy->acceptor.count;
 	thr_loop_defer(proxy->parts.loop, &session->deferred);
@@ -491,7 +380,7 @@ void session_abort(struct session *session)
 
 	if (session->state == SESSION_CLOSED)
 		return;
-	setsockopt(session->io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	setsockopt(session->stream.io.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 	session_close(session);
 }
 
@@ -505,7 +394,7 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 		return;
 	}
 	session->proxy = proxy;
-	session->io = (struct thr_io){.fd = fd, .ready = on_ready};
+	session->stream.io = (struct thr_io){.fd = fd, .ready = on_ready};
 	session->timer.fire = on_timer;
 	session->again.run = on_again;
 	session->deferred.run = release;
@@ -513,7 +402,8 @@ void session_new(struct thr_proxy *proxy, int fd, const struct thr_address *peer
 	session->direct = !server->proxy_protocol;
 	session->state = server->proxy_protocol ? SESSION_PREFACE : SESSION_HEAD;
 	session->wait = WAIT_HEAD;
-	if (thr_loop_watch(proxy->parts.loop, &session->io, EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) {
+	if (thr_loop_watch(proxy->parts.loop, &session->stream.io,
+			   EPOLLIN | EPOLLOUT | EPOLLRDHUP) < 0) {
 		close(fd);
 		free(session);
 		return;
