@@ -12,7 +12,6 @@
  * connection is worked on until the kernel has no more for it.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,32 +196,21 @@ static void ready(struct tool_server *server, void *object, uint32_t events)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"address", 1, 0, 'a'}, {"port", 1, 0, 'p'}, {"name", 1, 0, 'n'},
-		{"seconds", 1, 0, 't'}, {"help", 0, 0, 'h'}, {0},
-	};
 	struct tool_server server = {.opened = opened, .ready = ready};
 	const char *address = "127.0.0.1";
-	uint64_t seconds = 60;
-	uint16_t port = 8000;
+	uint64_t port = 8000, seconds = 60;
 	struct sockaddr_in at;
+	const struct tool_option options[] = {
+		{"--address", .text = &address},
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--name", .text = &name},
+		{"--seconds", .number = &seconds, .min = 1, .max = TOOL_SERVE_SECONDS_MAX},
+		{0},
+	};
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		if (option == 'a')
-			address = optarg;
-		else if (option == 'p')
-			port = (uint16_t)tool_number("--port", optarg, 1, UINT16_MAX);
-		else if (option == 'n')
-			name = optarg;
-		else if (option == 't')
-			seconds = tool_number("--seconds", optarg, 1, TOOL_SERVE_SECONDS_MAX);
-		else {
-			fputs(usage, option == 'h' ? stdout : stderr);
-			return option == 'h' ? 0 : 2;
-		}
-	}
+	tool_options(argc, argv, options, usage);
 	memset(body, 'x', sizeof(body));
-	at = tool_address(address, port);
+	at = tool_address(address, (uint16_t)port);
 	server.listener = tool_listen(&at);
 	tool_stop_after(seconds * TOOL_NS_PER_S);
 	tool_serve(&server);

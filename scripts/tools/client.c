@@ -19,7 +19,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,70 +67,37 @@ static const char usage[] =
 
 static const char request[] = "GET /1 HTTP/1.1\r\nHost: client\r\n\r\n";
 
-static void parse_mode(const char *text, struct options *options)
+static enum mode parse_mode(const char *text)
 {
 	static const char *const names[] = {"ask", "reconnect", "open"};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (!strcmp(text, names[i])) {
-			options->mode = (enum mode)i;
-			return;
-		}
-	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(text, names[i]))
+			return (enum mode)i;
 	tool_usage("--mode %s: want ask, reconnect or open", text);
-}
-
-static void parse_option(int option, const char *value, struct options *options)
-{
-	switch (option) {
-	case 'm':
-		parse_mode(value, options);
-		break;
-	case 'a':
-		options->server.sin_addr = tool_address(value, 0).sin_addr;
-		break;
-	case 'p':
-		options->server.sin_port =
-			htons((uint16_t)tool_number("--port", value, 1, UINT16_MAX));
-		break;
-	case 'b':
-		options->start_ns = tool_uptime_ns("--at", value);
-		break;
-	case 't':
-		options->duration_ns = tool_seconds_ns("--seconds", value);
-		break;
-	case 'c':
-		options->count = tool_number("--count", value, 1, COUNT_MAX);
-		break;
-	case 'f':
-		options->first = tool_address(value, 0).sin_addr;
-		break;
-	case 'w':
-		options->timeout_ns = tool_number("--timeout", value, 1, 10000) * TOOL_NS_PER_MS;
-		break;
-	case 'h':
-		fputs(usage, stdout);
-		exit(0);
-	default:
-		fputs(usage, stderr);
-		exit(2);
-	}
 }
 
 static void parse_options(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{"mode", 1, 0, 'm'},	{"address", 1, 0, 'a'},
-		{"port", 1, 0, 'p'},	{"seconds", 1, 0, 't'},
-		{"count", 1, 0, 'c'},	{"first", 1, 0, 'f'},
-		{"timeout", 1, 0, 'w'}, {"at", 1, 0, 'b'},
-		{"help", 0, 0, 'h'},	{0},
+	const char *mode = "ask", *address = "127.0.0.1", *first = "0.0.0.0";
+	uint64_t port = 80;
+	const struct tool_option known[] = {
+		{"--mode", .text = &mode},
+		{"--address", .text = &address},
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--at", .uptime_ns = &options->start_ns},
+		{"--seconds", .seconds_ns = &options->duration_ns},
+		{"--count", .number = &options->count, .min = 1, .max = COUNT_MAX},
+		{"--first", .text = &first},
+		{"--timeout", .number = &options->timeout_ns, .min = 1, .max = 10000,
+		 .unit = TOOL_NS_PER_MS},
+		{0},
 	};
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
-		parse_option(option, optarg, options);
-	if (optind < argc)
-		tool_usage("%s: no such argument; see --help", argv[optind]);
+	tool_options(argc, argv, known, usage);
+	options->mode = parse_mode(mode);
+	options->server = tool_address(address, (uint16_t)port);
+	options->first = tool_address(first, 0).sin_addr;
 }
 
 /* Whether `answer`, `size` bytes, is the whole one to `request`. */
@@ -357,24 +323,17 @@ static void open_many(const struct options *options, struct result *result)
 
 /* --- */
 
-static double percentile(const struct result *result, uint64_t percent)
-{
-	uint64_t count = result->answered < LATENCIES_MAX ? result->answered : LATENCIES_MAX;
-	uint64_t rank = (count * percent + 99) / 100;
-
-	return count ? (double)result->latencies[rank ? rank - 1 : 0] / TOOL_NS_PER_MS : 0;
-}
-
 static void report(const struct result *result)
 {
-	qsort(result->latencies,
-	      result->answered < LATENCIES_MAX ? result->answered : LATENCIES_MAX,
-	      sizeof(*result->latencies), tool_compare_u64);
+	uint64_t count = result->answered < LATENCIES_MAX ? result->answered : LATENCIES_MAX;
+
+	tool_sort(result->latencies, count);
 	printf("{\"answered\":%llu,\"failed\":%llu,\"per_second\":%.1f,\"p50_ms\":%.3f,"
 	       "\"p99_ms\":%.3f}\n",
 	       (unsigned long long)result->answered, (unsigned long long)result->failed,
 	       (double)result->answered * TOOL_NS_PER_S / (double)result->took_ns,
-	       percentile(result, 50), percentile(result, 99));
+	       tool_percentile_ms(result->latencies, count, 50),
+	       tool_percentile_ms(result->latencies, count, 99));
 }
 
 /* Whatever becomes of the server: a crowd's last member waits for its answer, and has a
@@ -393,7 +352,6 @@ static void bound_time(const struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.server = {.sin_family = AF_INET, .sin_port = htons(80)},
 		.count = 100,
 		.duration_ns = TOOL_NS_PER_S,
 		.timeout_ns = TOOL_NS_PER_S,
@@ -401,7 +359,6 @@ int main(int argc, char **argv)
 	uint64_t *latencies AUTO_FREE = calloc(LATENCIES_MAX, sizeof(*latencies));
 	struct result result = {.latencies = latencies};
 
-	options.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	parse_options(argc, argv, &options);
 	if (!latencies)
 		tool_die("out of memory");

@@ -25,7 +25,6 @@
  * (198.18.0.0/15 is set apart for this, RFC 2544) and a neighbor entry.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <net/if.h>
@@ -53,6 +52,7 @@
 #define SOURCES_MAX (1U << 24)
 #define SCATTER_MAX (1U << 31)
 #define RATE_MAX 100000000ULL
+#define NONE UINT64_MAX
 
 struct options {
 	const char *dev;
@@ -60,15 +60,14 @@ struct options {
 	uint64_t duration_ns;
 	uint64_t start_ns;
 	uint64_t rate; /* packets a second; 0: as fast as it goes */
-	uint32_t sources;
-	uint32_t heavy; /* one packet of so many comes from below the sources; 0: none */
+	uint64_t sources;
+	uint64_t heavy; /* one packet of so many comes from below the sources; 0: none */
 	bool is_random;
-	bool is_scattered;
-	uint32_t scatter; /* the first source's place in the list */
+	uint64_t scatter; /* the first source's place in the list; NONE: it counts from its base */
 	bool json;
 	uint16_t ports[16];
 	uint32_t port_count;
-	int cpu; /* to run on; negative: where it happens to be */
+	uint64_t cpu; /* to run on; NONE: where it happens to be */
 	struct frame_spec spec;
 };
 
@@ -112,92 +111,40 @@ static void parse_address(const char *option, const char *text, struct frame_add
 		tool_usage("%s %s: want an IPv4 or IPv6 address", option, text);
 }
 
-static void parse_option(int option, const char *value, struct options *options)
+static void parse_frame(const char *mac, const char *kind, struct frame_spec *spec)
 {
-	switch (option) {
-	case 'i':
-		options->dev = value;
-		break;
-	case 'c':
-		options->count = tool_number("--count", value, 1, UINT64_MAX);
-		break;
-	case 't':
-		options->duration_ns = tool_seconds_ns("--seconds", value);
-		break;
-	case 'a':
-		options->start_ns = tool_uptime_ns("--at", value);
-		break;
-	case 'r':
-		options->rate = tool_number("--rate", value, 1, RATE_MAX);
-		break;
-	case 'n':
-		options->sources = (uint32_t)tool_number("--sources", value, 1, SOURCES_MAX);
-		break;
-	case 'H':
-		options->heavy = (uint32_t)tool_number("--heavy", value, 1, UINT32_MAX);
-		break;
-	case 'R':
-		options->is_random = true;
-		break;
-	case 's':
-		options->scatter = (uint32_t)tool_number("--scatter", value, 0, SCATTER_MAX);
-		options->is_scattered = true;
-		break;
-	case 'b':
-		parse_address("--base", value, &options->spec.source);
-		break;
-	case 'd':
-		parse_address("--dst", value, &options->spec.destination);
-		break;
-	case 'm':
-		if (!frame_parse_mac(value, options->spec.destination_mac))
-			tool_usage("--dst-mac %s: want six pairs of hexadecimal digits", value);
-		break;
-	case 'p':
-		parse_ports(value, options);
-		break;
-	case 'k':
-		if (!frame_parse_kind(value, &options->spec.kind))
-			tool_usage("--kind %s: want syn, ack or udp", value);
-		break;
-	case 'u':
-		options->cpu = (int)tool_number("--cpu", value, 0, CPU_SETSIZE - 1);
-		break;
-	case 'j':
-		options->json = true;
-		break;
-	case 'h':
-		fputs(usage, stdout);
-		exit(0);
-	default:
-		fputs(usage, stderr);
-		exit(2);
-	}
+	if (!frame_parse_mac(mac, spec->destination_mac))
+		tool_usage("--dst-mac %s: want six pairs of hexadecimal digits", mac);
+	if (!frame_parse_kind(kind, &spec->kind))
+		tool_usage("--kind %s: want syn, ack or udp", kind);
 }
 
 static void parse_options(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{"dev", 1, 0, 'i'},	{"count", 1, 0, 'c'},	{"seconds", 1, 0, 't'},
-		{"rate", 1, 0, 'r'},	{"sources", 1, 0, 'n'}, {"random", 0, 0, 'R'},
-		{"base", 1, 0, 'b'},	{"dst", 1, 0, 'd'},	{"dst-mac", 1, 0, 'm'},
-		{"dport", 1, 0, 'p'},	{"kind", 1, 0, 'k'},	{"cpu", 1, 0, 'u'},
-		{"json", 0, 0, 'j'},	{"heavy", 1, 0, 'H'},	{"help", 0, 0, 'h'},
-		{"scatter", 1, 0, 's'}, {"at", 1, 0, 'a'},	{0},
+	const char *base = NULL, *destination = NULL, *mac = NULL, *ports = "80", *kind = "syn";
+	struct frame_spec *spec = &options->spec;
+	const struct tool_option known[] = {
+		{"--dev", .text = &options->dev},
+		{"--count", .number = &options->count, .min = 1, .max = UINT64_MAX},
+		{"--seconds", .seconds_ns = &options->duration_ns},
+		{"--at", .uptime_ns = &options->start_ns},
+		{"--rate", .number = &options->rate, .min = 1, .max = RATE_MAX},
+		{"--base", .text = &base},
+		{"--sources", .number = &options->sources, .min = 1, .max = SOURCES_MAX},
+		{"--random", .flag = &options->is_random},
+		{"--heavy", .number = &options->heavy, .min = 1, .max = UINT32_MAX},
+		{"--scatter", .number = &options->scatter, .max = SCATTER_MAX},
+		{"--dst", .text = &destination},
+		{"--dst-mac", .text = &mac},
+		{"--dport", .text = &ports},
+		{"--kind", .text = &kind},
+		{"--cpu", .number = &options->cpu, .max = CPU_SETSIZE - 1},
+		{"--json", .flag = &options->json},
+		{0},
 	};
-	struct frame_address *source = &options->spec.source;
-	const struct frame_address *destination = &options->spec.destination;
-	bool has_base = false, has_destination = false, has_mac = false;
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		parse_option(option, optarg, options);
-		has_base |= option == 'b';
-		has_destination |= option == 'd';
-		has_mac |= option == 'm';
-	}
-	if (optind < argc)
-		tool_usage("%s: no such argument; see --help", argv[optind]);
-	if (!options->dev || !has_destination || !has_mac)
+	tool_options(argc, argv, known, usage);
+	if (!options->dev || !destination || !mac)
 		tool_usage("--dev, --dst and --dst-mac are needed; see --help");
 	if (!options->count && !options->duration_ns)
 		tool_usage("--count or --seconds is needed: a flood must have an end");
@@ -205,11 +152,15 @@ static void parse_options(int argc, char **argv, struct options *options)
 		options->duration_ns = TOOL_SECONDS_MAX * TOOL_NS_PER_S;
 	if (!options->count)
 		options->count = UINT64_MAX;
-	if (!has_base)
-		frame_parse_address(destination->is_v6 ? "2001:db8::1" : "198.18.0.1", source);
-	if (source->is_v6 != destination->is_v6)
+	parse_ports(ports, options);
+	parse_frame(mac, kind, spec);
+	parse_address("--dst", destination, &spec->destination);
+	if (!base)
+		base = spec->destination.is_v6 ? "2001:db8::1" : "198.18.0.1";
+	parse_address("--base", base, &spec->source);
+	if (spec->source.is_v6 != spec->destination.is_v6)
 		tool_usage("--base and --dst must be of one family");
-	if (options->is_scattered && source->is_v6)
+	if (options->scatter != NONE && spec->source.is_v6)
 		tool_usage("--scatter: want an IPv4 destination");
 }
 
@@ -258,12 +209,13 @@ static uint32_t settle_sent(const char *dev, uint32_t before, uint64_t offered)
 
 /* --- the flood --- */
 
-static void stay_on_cpu(int cpu)
+static void stay_on_cpu(uint64_t wanted)
 {
+	int cpu = wanted == NONE ? sched_getcpu() : (int)wanted;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? sched_getcpu() : cpu, &set);
+	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
 		tool_die("cannot stay on CPU %d: %s", cpu, strerror(errno));
 }
@@ -271,6 +223,7 @@ static void stay_on_cpu(int cpu)
 static struct flood_bpf *load(const struct options *options)
 {
 	struct flood_bpf *skeleton = flood_bpf__open();
+	bool is_scattered = options->scatter != NONE;
 	uint32_t word;
 
 	if (!skeleton)
@@ -278,9 +231,9 @@ static struct flood_bpf *load(const struct options *options)
 	memcpy(&word, options->spec.source.bytes + (options->spec.source.is_v6 ? 4 : 0), 4);
 	skeleton->rodata->flood_settings.ifindex = if_nametoindex(options->dev);
 	skeleton->rodata->flood_settings.first_source =
-		options->is_scattered ? options->scatter : be32toh(word);
-	skeleton->rodata->flood_settings.is_scattered = options->is_scattered;
-	skeleton->rodata->flood_settings.source_count = options->sources;
+		is_scattered ? (uint32_t)options->scatter : be32toh(word);
+	skeleton->rodata->flood_settings.is_scattered = is_scattered;
+	skeleton->rodata->flood_settings.source_count = (uint32_t)options->sources;
 	skeleton->rodata->flood_settings.port_count = options->port_count;
 	memcpy((void *)skeleton->rodata->flood_settings.ports, options->ports,
 	       sizeof(options->ports));
@@ -290,7 +243,7 @@ static struct flood_bpf *load(const struct options *options)
 	if (options->rate)
 		skeleton->rodata->flood_settings.interval = (TOOL_NS_PER_S << 8) / options->rate;
 	skeleton->rodata->flood_settings.limit = options->count;
-	skeleton->rodata->flood_settings.heavy = options->heavy;
+	skeleton->rodata->flood_settings.heavy = (uint32_t)options->heavy;
 	if (flood_bpf__load(skeleton))
 		tool_die("cannot load the generator's program: %s (root, Linux 5.18 or later?)",
 			 strerror(errno));
@@ -368,7 +321,7 @@ static void report(const struct options *options, const struct result *result)
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.sources = 1, .ports = {80}, .port_count = 1, .cpu = -1, .spec.source_port = 1024};
+		.sources = 1, .scatter = NONE, .cpu = NONE, .spec.source_port = 1024};
 	struct flood_bpf *skeleton;
 	struct result result;
 	uint64_t offered;

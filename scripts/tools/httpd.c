@@ -7,10 +7,8 @@
  *
  *   httpd --address 10.0.0.1 --port 80 --seconds 60
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
-#include <netinet/in.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,20 +34,6 @@ static const char answer[] = "HTTP/1.1 200 OK\r\n"
 			     "Connection: close\r\n"
 			     "\r\n"
 			     "hello\n";
-
-static int listen_on(const char *address, uint16_t port)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int yes = 1;
-
-	if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
-		tool_usage("--address %s: want an IPv4 address", address);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
-	    bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, SOMAXCONN))
-		tool_die("cannot listen on %s:%u: %s", address, port, strerror(errno));
-	return fd;
-}
 
 /* Read up to the blank line that ends a request, and answer it. What is longer,
  * late or cut short gets no answer. */
@@ -77,33 +61,22 @@ static void serve(int fd)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"address", 1, 0, 'a'},
-		{"port", 1, 0, 'p'},
-		{"seconds", 1, 0, 't'},
-		{"help", 0, 0, 'h'},
+	const char *address = "127.0.0.1";
+	uint64_t port = 8080, seconds = 60;
+	int listener AUTO_CLOSE = -1;
+	struct sockaddr_in at;
+	const struct tool_option options[] = {
+		{"--address", .text = &address},
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--seconds", .number = &seconds, .min = 1, .max = TOOL_SERVE_SECONDS_MAX},
 		{0},
 	};
-	uint64_t limit_ns = TOOL_SECONDS_MAX * TOOL_NS_PER_S;
-	const char *address = "127.0.0.1";
-	uint16_t port = 8080;
-	int listener AUTO_CLOSE = -1;
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		if (option == 'a')
-			address = optarg;
-		else if (option == 'p')
-			port = (uint16_t)tool_number("--port", optarg, 1, UINT16_MAX);
-		else if (option == 't')
-			limit_ns = TOOL_NS_PER_S *
-				   tool_number("--seconds", optarg, 1, TOOL_SERVE_SECONDS_MAX);
-		else {
-			fputs(usage, option == 'h' ? stdout : stderr);
-			return option == 'h' ? 0 : 2;
-		}
-	}
-	listener = listen_on(address, port);
-	tool_stop_after(limit_ns);
+	tool_options(argc, argv, options, usage);
+	at = tool_address(address, (uint16_t)port);
+	listener = tool_listen(&at);
+	fcntl(listener, F_SETFL, 0); /* it blocks: nothing else is waited for */
+	tool_stop_after(seconds * TOOL_NS_PER_S);
 	puts("ready");
 	fflush(stdout);
 	while (!tool_stopped) {

@@ -10,7 +10,6 @@
  * was not measured with them.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,37 +103,20 @@ static void hold(const struct sockaddr_in *server, const char *path, size_t coun
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"address", 1, 0, 'a'},
-		{"port", 1, 0, 'p'},
-		{"path", 1, 0, 'u'},
-		{"connections", 1, 0, 'c'},
-		{"seconds", 1, 0, 't'},
-		{"help", 0, 0, 'h'},
+	const char *address = "127.0.0.1", *path = "/";
+	uint64_t port = 8080, connections = 100, seconds = 60;
+	struct sockaddr_in server;
+	const struct tool_option options[] = {
+		{"--address", .text = &address},
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--path", .text = &path},
+		{"--connections", .number = &connections, .min = 1, .max = CONNECTIONS_MAX},
+		{"--seconds", .number = &seconds, .min = 1, .max = TOOL_SERVE_SECONDS_MAX},
 		{0},
 	};
-	const char *address = "127.0.0.1", *path = "/";
-	uint64_t connections = 100, seconds = 60;
-	struct sockaddr_in server;
-	uint16_t port = 8080;
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		if (option == 'a')
-			address = optarg;
-		else if (option == 'p')
-			port = (uint16_t)tool_number("--port", optarg, 1, UINT16_MAX);
-		else if (option == 'u')
-			path = optarg;
-		else if (option == 'c')
-			connections = tool_number("--connections", optarg, 1, CONNECTIONS_MAX);
-		else if (option == 't')
-			seconds = tool_number("--seconds", optarg, 1, TOOL_SERVE_SECONDS_MAX);
-		else {
-			fputs(usage, option == 'h' ? stdout : stderr);
-			return option == 'h' ? 0 : 2;
-		}
-	}
-	server = tool_address(address, port);
+	tool_options(argc, argv, options, usage);
+	server = tool_address(address, (uint16_t)port);
 	tool_stop_after(seconds * TOOL_NS_PER_S);
 	hold(&server, path, connections);
 	return 0;

@@ -11,10 +11,8 @@
  * request is under way at a time; after a late answer the next starts at once,
  * until the pace is made up.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,6 +22,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "lib/tcp.h"
 #include "lib/tool.h"
 
 #define REQUESTS_MAX 1000000
@@ -48,53 +47,24 @@ static const char usage[] =
 	"  --timeout MS     for a connection and its answer (default 1000)\n"
 	"  --json           print the result as JSON\n";
 
-static void parse_option(int option, const char *value, struct options *options)
-{
-	switch (option) {
-	case 'a':
-		if (inet_pton(AF_INET, value, &options->server.sin_addr) != 1)
-			tool_usage("--address %s: want an IPv4 address", value);
-		break;
-	case 'p':
-		options->server.sin_port =
-			htons((uint16_t)tool_number("--port", value, 1, UINT16_MAX));
-		break;
-	case 'c':
-		options->count = tool_number("--count", value, 1, REQUESTS_MAX);
-		break;
-	case 't':
-		options->duration_ns = tool_seconds_ns("--seconds", value);
-		break;
-	case 'r':
-		options->rate = tool_number("--rate", value, 1, 100000);
-		break;
-	case 'w':
-		options->timeout_ns = tool_number("--timeout", value, 1, 10000) * TOOL_NS_PER_MS;
-		break;
-	case 'j':
-		options->json = true;
-		break;
-	case 'h':
-		fputs(usage, stdout);
-		exit(0);
-	default:
-		fputs(usage, stderr);
-		exit(2);
-	}
-}
-
 static void parse_options(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{"address", 1, 0, 'a'}, {"port", 1, 0, 'p'}, {"count", 1, 0, 'c'},
-		{"seconds", 1, 0, 't'}, {"rate", 1, 0, 'r'}, {"timeout", 1, 0, 'w'},
-		{"json", 0, 0, 'j'},	{"help", 0, 0, 'h'}, {0},
+	const char *address = "127.0.0.1";
+	uint64_t port = 8080;
+	const struct tool_option known[] = {
+		{"--address", .text = &address},
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--count", .number = &options->count, .min = 1, .max = REQUESTS_MAX},
+		{"--seconds", .seconds_ns = &options->duration_ns},
+		{"--rate", .number = &options->rate, .min = 1, .max = 100000},
+		{"--timeout", .number = &options->timeout_ns, .min = 1, .max = 10000,
+		 .unit = TOOL_NS_PER_MS},
+		{"--json", .flag = &options->json},
+		{0},
 	};
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
-		parse_option(option, optarg, options);
-	if (optind < argc)
-		tool_usage("%s: no such argument; see --help", argv[optind]);
+	tool_options(argc, argv, known, usage);
+	options->server = tool_address(address, (uint16_t)port);
 }
 
 /* Wait for `events` on `fd` until `deadline_ns`. */
@@ -177,18 +147,9 @@ static size_t run(const struct options *options, uint64_t *latencies, struct cou
 	return made;
 }
 
-/* The latency that `percent` of the `count` sorted ones do not exceed, in ms. */
-static double percentile(const uint64_t *sorted, size_t count, size_t percent)
-{
-	size_t rank = (count * percent + 99) / 100;
-
-	return (double)sorted[rank ? rank - 1 : 0] / TOOL_NS_PER_MS;
-}
-
 int main(int argc, char **argv)
 {
 	struct options options = {
-		.server = {.sin_family = AF_INET, .sin_port = htons(8080)},
 		.count = REQUESTS_MAX,
 		.duration_ns = TOOL_SECONDS_MAX * TOOL_NS_PER_S,
 		.rate = 50,
@@ -198,7 +159,6 @@ int main(int argc, char **argv)
 	struct counts counts;
 	size_t made;
 
-	options.server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	parse_options(argc, argv, &options);
 	latencies = calloc(options.count, sizeof(*latencies));
 	if (!latencies)
@@ -207,12 +167,12 @@ int main(int argc, char **argv)
 	made = run(&options, latencies, &counts);
 	if (!made)
 		tool_die("stopped before the first answer");
-	qsort(latencies, made, sizeof(*latencies), tool_compare_u64);
+	tool_sort(latencies, made);
 	printf(options.json
 		       ? "{\"requests\":%zu,\"failures\":%zu,\"limited\":%zu,"
 			 "\"p50_ms\":%.3f,\"p99_ms\":%.3f}\n"
 		       : "%zu requests, %zu failures (%zu limited), p50 %.3f ms, p99 %.3f ms\n",
-	       made, counts.failures, counts.limited, percentile(latencies, made, 50),
-	       percentile(latencies, made, 99));
+	       made, counts.failures, counts.limited, tool_percentile_ms(latencies, made, 50),
+	       tool_percentile_ms(latencies, made, 99));
 	return 0;
 }

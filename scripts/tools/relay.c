@@ -14,7 +14,6 @@
  * end closes, so does the other.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,32 +177,19 @@ static void opened(struct tool_server *server, int fd)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"port", 1, 0, 'p'},
-		{"upstream", 1, 0, 'u'},
-		{"seconds", 1, 0, 't'},
-		{"help", 0, 0, 'h'},
+	struct tool_server server = {.opened = opened, .ready = ready, .swept = swept};
+	uint64_t port = 8001, upstream_port = 8000, seconds = 60;
+	struct sockaddr_in at;
+	const struct tool_option options[] = {
+		{"--port", .number = &port, .min = 1, .max = UINT16_MAX},
+		{"--upstream", .number = &upstream_port, .min = 1, .max = UINT16_MAX},
+		{"--seconds", .number = &seconds, .min = 1, .max = TOOL_SERVE_SECONDS_MAX},
 		{0},
 	};
-	struct tool_server server = {.opened = opened, .ready = ready, .swept = swept};
-	uint16_t port = 8001, upstream_port = 8000;
-	uint64_t seconds = 60;
-	struct sockaddr_in at;
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		if (option == 'p')
-			port = (uint16_t)tool_number("--port", optarg, 1, UINT16_MAX);
-		else if (option == 'u')
-			upstream_port = (uint16_t)tool_number("--upstream", optarg, 1, UINT16_MAX);
-		else if (option == 't')
-			seconds = tool_number("--seconds", optarg, 1, TOOL_SERVE_SECONDS_MAX);
-		else {
-			fputs(usage, option == 'h' ? stdout : stderr);
-			return option == 'h' ? 0 : 2;
-		}
-	}
-	upstream = tool_address("127.0.0.1", upstream_port);
-	at = tool_address("127.0.0.1", port);
+	tool_options(argc, argv, options, usage);
+	upstream = tool_address("127.0.0.1", (uint16_t)upstream_port);
+	at = tool_address("127.0.0.1", (uint16_t)port);
 	server.listener = tool_listen(&at);
 	tool_stop_after(seconds * TOOL_NS_PER_S);
 	tool_serve(&server);

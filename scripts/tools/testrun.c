@@ -24,7 +24,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -67,7 +66,7 @@ struct bench {
 	struct instance instances[INSTANCES_MAX];
 	struct testcase cases[CASES_MAX];
 	size_t instance_count, case_count;
-	uint32_t rounds;
+	uint64_t rounds;
 	uint64_t slice_ns;
 };
 
@@ -252,8 +251,9 @@ static void measure_all(struct bench *bench)
 
 		at->runs = runs < 1e8 ? (uint32_t)runs + 1 : 100000000;
 	}
-	for (uint32_t round = 0; round < bench->rounds; round++) {
-		fprintf(stderr, "  round %u of %u\n", round + 1, bench->rounds);
+	for (uint64_t round = 0; round < bench->rounds; round++) {
+		fprintf(stderr, "  round %llu of %llu\n", (unsigned long long)round + 1,
+			(unsigned long long)bench->rounds);
 		for (struct testcase *at = bench->cases; at < end; at++)
 			at->ns[round] = measure(at, at->runs);
 	}
@@ -278,20 +278,15 @@ static void report(struct bench *bench)
 
 int main(int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"rounds", 1, 0, 'r'}, {"slice", 1, 0, 's'}, {"help", 0, 0, 'h'}, {0}};
 	static struct bench bench = {.rounds = 7, .slice_ns = 50 * TOOL_NS_PER_MS};
+	const struct tool_option options[] = {
+		{"--rounds", .number = &bench.rounds, .min = 1, .max = ROUNDS_MAX},
+		{"--slice", .number = &bench.slice_ns, .min = 1, .max = 1000,
+		 .unit = TOOL_NS_PER_MS},
+		{0},
+	};
 
-	for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-		if (option == 'r') {
-			bench.rounds = (uint32_t)tool_number("--rounds", optarg, 1, ROUNDS_MAX);
-		} else if (option == 's') {
-			bench.slice_ns = tool_number("--slice", optarg, 1, 1000) * TOOL_NS_PER_MS;
-		} else {
-			fputs(usage, option == 'h' ? stdout : stderr);
-			return option == 'h' ? 0 : 2;
-		}
-	}
+	tool_options(argc, argv, options, usage);
 	libbpf_set_print(NULL); /* the errors are told here, in one line */
 	read_cases(&bench);
 	tool_stop_after(TOOL_SECONDS_MAX * TOOL_NS_PER_S);

@@ -3,13 +3,17 @@
 #include "tool.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#define OPTIONS_MAX 32
 
 volatile sig_atomic_t tool_stopped;
 
@@ -85,6 +89,42 @@ uint64_t tool_uptime_ns(const char *option, const char *text)
 	return value > (double)up ? now + ((uint64_t)value - up) : now;
 }
 
+static void take(const struct tool_option *option, const char *value)
+{
+	uint64_t unit = option->unit ? option->unit : 1;
+
+	if (option->flag)
+		*option->flag = true;
+	else if (option->text)
+		*option->text = value;
+	else if (option->seconds_ns)
+		*option->seconds_ns = tool_seconds_ns(option->name, value);
+	else if (option->uptime_ns)
+		*option->uptime_ns = tool_uptime_ns(option->name, value);
+	else
+		*option->number = tool_number(option->name, value, option->min, option->max) * unit;
+}
+
+void tool_options(int argc, char **argv, const struct tool_option *options, const char *usage)
+{
+	struct option known[OPTIONS_MAX + 1] = {0};
+	int count = 0, index = 0;
+
+	for (; options[count].name && count < OPTIONS_MAX - 1; count++)
+		known[count] = (struct option){.name = options[count].name + strlen("--"),
+					       .has_arg = !options[count].flag};
+	known[count].name = "help";
+	for (int r; (r = getopt_long(argc, argv, "", known, &index)) != -1;) {
+		if (r || index == count) {
+			fputs(usage, r ? stderr : stdout);
+			exit(r ? 2 : 0);
+		}
+		take(&options[index], optarg);
+	}
+	if (optind < argc)
+		tool_usage("%s: no such argument; see --help", argv[optind]);
+}
+
 uint64_t tool_now_ns(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
@@ -128,9 +168,21 @@ void tool_stop_after(uint64_t limit_ns)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-int tool_compare_u64(const void *a, const void *b)
+static int compare(const void *a, const void *b)
 {
 	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
 
 	return (left > right) - (left < right);
+}
+
+void tool_sort(uint64_t *latencies_ns, uint64_t count)
+{
+	qsort(latencies_ns, count, sizeof(*latencies_ns), compare);
+}
+
+double tool_percentile_ms(const uint64_t *sorted_ns, uint64_t count, uint64_t percent)
+{
+	uint64_t rank = (count * percent + 99) / 100;
+
+	return count ? (double)sorted_ns[rank ? rank - 1 : 0] / TOOL_NS_PER_MS : 0;
 }

@@ -27,6 +27,23 @@ _Noreturn void tool_die(const char *format, ...) __attribute__((format(printf, 1
 /* The same for a wrong argument: status 2. */
 _Noreturn void tool_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * An option, which the one member says that is set where its value goes; without the option
+ * that keeps what it has.
+ */
+struct tool_option {
+	const char *name;  /* with its dashes; NULL ends a list */
+	bool *flag;	   /* it takes no value */
+	const char **text; /* for the tool to read */
+	uint64_t *number;  /* tool_number(), in units of `unit` (0: 1) */
+	uint64_t min, max, unit;
+	uint64_t *seconds_ns; /* tool_seconds_ns() */
+	uint64_t *uptime_ns;  /* tool_uptime_ns() */
+};
+
+/* Read all arguments; --help prints the usage and ends the process with status 0. */
+void tool_options(int argc, char **argv, const struct tool_option *options, const char *usage);
+
 /* A whole number in [min, max]; `option` names it in the message. */
 uint64_t tool_number(const char *option, const char *text, uint64_t min, uint64_t max);
 
@@ -53,7 +70,9 @@ void tool_sleep_until(uint64_t when_ns);
 void tool_stop_after(uint64_t limit_ns);
 extern volatile sig_atomic_t tool_stopped;
 
-/* For qsort() over uint64_t. */
-int tool_compare_u64(const void *a, const void *b);
+/* Sort latencies; then the one that `percent` of the `count` do not exceed, in ms (0: there
+ * are none). */
+void tool_sort(uint64_t *latencies_ns, uint64_t count);
+double tool_percentile_ms(const uint64_t *sorted_ns, uint64_t count, uint64_t percent);
 
 #endif
