@@ -141,6 +141,7 @@ def test_new_token_holds_after_a_reload():
         "empty": ("", r"token"),
         "blank": ("\n", r"token"),
         "short": ("fifteen-bytes!!\n", r"token.*\b16\b"),
+        "long": ("x" * 4097, r"token.*\b4096\b"),
     }
 )
 def test_token_that_is_none_is_refused(text, pattern):

@@ -125,6 +125,21 @@ static void a_token_that_is_easy_to_guess_is_refused(void **state)
 	}
 }
 
+static void a_token_that_callers_could_not_show_is_refused(void **state)
+{
+	char token[THR_TOKEN_MAX + 2] = "";
+	struct fixture *fixture = *state;
+
+	fixture->config.api.token_file = fixture->path;
+	memset(token, 'x', THR_TOKEN_MAX);
+	write_text(fixture->path, token);
+	assert_int_equal(hand_on(fixture), 0);
+	token[THR_TOKEN_MAX] = 'x';
+	write_text(fixture->path, token);
+	assert_int_equal(hand_on(fixture), -EINVAL);
+	assert_non_null(strstr(fixture->error.text, "the token has more than 4096 bytes"));
+}
+
 static void what_redis_takes_is_handed_on_as_it_is(void **state)
 {
 	static const char pem[] = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
@@ -171,7 +186,8 @@ static void a_file_has_a_megabyte_at_most_and_is_text(void **state)
 
 	assert_non_null(bytes);
 	memset(bytes, 'x', size);
-	fixture->config.api.token_file = fixture->path;
+	fixture->config.store.backend = THR_BACKEND_REDIS;
+	fixture->config.store.redis.password_file = fixture->path;
 	write_file(fixture->path, bytes, size - 1);
 	assert_int_equal(hand_on(fixture), 0);
 	write_file(fixture->path, bytes, size);
@@ -211,6 +227,7 @@ int main(int argc, char **argv)
 		TEST(without_files_there_is_nothing),
 		TEST(a_token_is_handed_on_as_its_digest),
 		TEST(a_token_that_is_easy_to_guess_is_refused),
+		TEST(a_token_that_callers_could_not_show_is_refused),
 		TEST(what_redis_takes_is_handed_on_as_it_is),
 		TEST(a_file_that_cannot_be_read_is_named),
 		TEST(a_file_has_a_megabyte_at_most_and_is_text),

@@ -14,8 +14,6 @@
 #include "api/internal.h"
 #include "store/client_key.h"
 
-#define TOKEN_MAX 4096 /* bytes; a longer one is not hashed */
-
 int access_new(struct thr_api *api)
 {
 	api->peer_scope = thr_hash_scope(thr_memory_hash_key(api->parts.buckets), "api");
@@ -51,7 +49,7 @@ bool access_has_token(struct thr_api *api, struct thr_slice authorization)
 
 	if (!api->settings.has_token)
 		return true;
-	if (!token.length || token.length > TOKEN_MAX)
+	if (!token.length || token.length > THR_TOKEN_MAX)
 		return false;
 	if (!EVP_DigestInit_ex2(api->digest_context, api->digest, NULL) ||
 	    !EVP_DigestUpdate(api->digest_context, token.at, token.length) ||

@@ -42,6 +42,7 @@ struct thr_api_counts {
 enum thr_api_call { THR_API_CHECK, THR_API_CONFIG, THR_API_HEALTH, THR_API_METRICS, THR_API_OTHER };
 enum thr_api_verdict { THR_API_ALLOWED, THR_API_DENIED, THR_API_PEEKED };
 
+#define THR_TOKEN_MAX 4096  /* bytes of a token; a longer one is not looked at */
 #define THR_TOKEN_DIGEST 32 /* SHA-256 */
 
 struct thr_api_parts {

@@ -112,27 +112,40 @@ static void cut_line_end(char *text)
 	text[length] = '\0';
 }
 
-static int digest_token(const char *path, struct head *head, struct thr_error *error)
+/* One that nobody could show, or that can be guessed, is none. */
+static int check_token(const char *path, const char *token, struct thr_error *error)
 {
-	CLEANUP(cleanup_wipe) char *token = NULL;
-	mode_t mode = 0;
-	int r = read_text(path, &mode, &token, error);
-
-	if (!token)
-		return r;
-	cut_line_end(token);
 	if (strlen(token) < TOKEN_BYTES_LEAST)
 		return thr_fail(
 			error, EINVAL,
 			"%s: the token has fewer than %d bytes: write a longer one, such as "
 			"'openssl rand -hex 32' prints",
 			path, TOKEN_BYTES_LEAST);
+	if (strlen(token) > THR_TOKEN_MAX)
+		return thr_fail(error, EINVAL,
+				"%s: the token has more than %d bytes: write a shorter one", path,
+				THR_TOKEN_MAX);
 	for (const char *at = token; *at; at++)
 		if (*at <= ' ' || *at > '~')
 			return thr_fail(error, EINVAL,
 					"%s: the token has a space or another byte that no header "
 					"field can carry: write letters and digits",
 					path);
+	return 0;
+}
+
+static int digest_token(const char *path, struct head *head, struct thr_error *error)
+{
+	CLEANUP(cleanup_wipe) char *token = NULL;
+	mode_t mode = 0;
+	int r = read_text(path, &mode, &token, error);
+
+	if (r)
+		return r;
+	cut_line_end(token);
+	r = check_token(path, token, error);
+	if (r)
+		return r;
 	if (!EVP_Digest(token, strlen(token), head->token, NULL, EVP_sha256(), NULL))
 		return thr_fail(error, ENOMEM, "%s: its digest: %s", path, strerror(ENOMEM));
 	head->has_token = 1;
