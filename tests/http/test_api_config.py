@@ -11,7 +11,7 @@ import signal
 import threading
 
 from api import SLOW, Api, api_section, etag_of, json_of, serve
-from daemon import Daemon, configuration, expect_refused, route
+from daemon import Daemon, configuration, expect_refused, new_directory, route
 from support import (
     DEADLINE_S,
     cases,
@@ -483,7 +483,7 @@ def test_change_that_cannot_be_kept_is_not_made():
     api = Api(daemon)
     api.set("kept", 5, 1)
     directory = state_file(config).parent
-    aside = directory.with_suffix(".aside")
+    aside = new_directory() / "aside"
 
     directory.rename(aside)
     directory.write_text("not a directory: nothing can be written in it")

@@ -26,7 +26,7 @@ static void the_token_is_asked_for(void **state)
 	server_configure(server, digest);
 	reply = ask(server, GET("/metrics"));
 	assert_reply(reply, 401, "urn:xdp-throttle:problem:unauthorized");
-	assert_field(reply, "WWW-Authenticate", "Bearer");
+	assert_field(reply, "WWW-Authenticate", "Bearer realm=\"xdp-throttle\"");
 	free(reply);
 	assert_get(server, "/ready", "Authorization: Bearer letmein\r\n", 200, "ready");
 	assert_get(server, "/ready", "authorization: BEARER  letmein\r\n", 200, "ready");
@@ -40,6 +40,26 @@ static void the_token_is_asked_for(void **state)
 	assert_ask_json(server, "POST /check", "{\"key\":\"a\"}", 401, "");
 	assert_int_equal(server->counts.unauthorized, 9);
 	assert_int_equal(server->store_counts.allowed, 0);
+}
+
+/* RFC 6750, 3. */
+static void who_shows_a_wrong_token_is_told_so(void **state)
+{
+	static const char wrong[] = "Bearer realm=\"xdp-throttle\", error=\"invalid_token\"";
+	struct server *server = *state;
+	struct reply *reply;
+
+	server_configure(server, digest);
+	reply = ask(server, "GET /ready HTTP/1.1\r\nHost: a\r\n"
+			    "Authorization: Bearer letmeout\r\n\r\n");
+	assert_reply(reply, 401, "is not that of api.token_file");
+	assert_field(reply, "WWW-Authenticate", wrong);
+	free(reply);
+	reply = ask(server, "GET /ready HTTP/1.1\r\nHost: a\r\n"
+			    "Authorization: Basic bGV0bWVpbg==\r\n\r\n");
+	assert_reply(reply, 401, "Write Authorization: Bearer");
+	assert_field(reply, "WWW-Authenticate", "Bearer realm=\"xdp-throttle\"");
+	free(reply);
 }
 
 static void health_is_open_to_everybody(void **state)
@@ -186,6 +206,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		SERVER_TEST(the_token_is_asked_for),
+		SERVER_TEST(who_shows_a_wrong_token_is_told_so),
 		SERVER_TEST(health_is_open_to_everybody),
 		SERVER_TEST(two_tokens_are_refused),
 		SERVER_TEST(a_new_configuration_has_its_own_token),

@@ -41,9 +41,8 @@ bool access_charge(struct client *client, struct thr_standing *ret_standing)
 	return ret_standing->allowed;
 }
 
-bool access_has_token(struct thr_api *api, struct thr_slice authorization)
+bool access_has_token(struct thr_api *api, struct thr_slice token)
 {
-	struct thr_slice token = thr_bearer_token(authorization);
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned int length = 0;
 

@@ -76,6 +76,7 @@ int thr_api_new(const struct thr_api_parts *parts, struct thr_api **ret_api,
 
 	if (r == 0) {
 		api->parts = *parts;
+		events_begin(api);
 		r = thr_acceptor_init(&api->acceptor, parts->loop, parts->workers, &acceptor_use);
 	}
 	if (r == 0)
@@ -140,6 +141,7 @@ void thr_api_drain(struct thr_api *api)
 	if (api->draining)
 		return;
 	thr_acceptor_stop(&api->acceptor);
+	events_end(api);
 	api->draining = true;
 	/* What a client has sent already is still answered. */
 	for (item = api->acceptor.connections.next; item != &api->acceptor.connections;
@@ -165,6 +167,7 @@ void thr_api_free(struct thr_api *api)
 		return;
 	api->draining = true;
 	thr_acceptor_clear(&api->acceptor);
+	events_end(api);
 	/* What was put off to the end of the turn still points here; what is put off once more
 	 * then, to the next. */
 	thr_loop_turn(api->parts.loop, 0);

@@ -8,6 +8,7 @@
  *   body.c        the body of a request
  *   dispatch.c    paths and methods       access.c      who may ask, and how often
  *   answer.c      answers, problems (RFC 9457)
+ *   events.c      what is logged
  *   check.c       POST /check             check_json.c  its body
  *   config.c      /config/{key}           quota_json.c  its body
  *   report.c      /health, /ready, /metrics

@@ -102,6 +102,7 @@ static void answer_change(struct client *client)
 			answer.fields = tag_field(&change->quota, tag);
 		if (change->result == THR_CHANGE_CREATED)
 			answer.status = 201;
+		event_change(client, change, answer.status);
 		answer_send(client, &answer);
 		return;
 	case THR_CHANGE_ABSENT:
@@ -123,6 +124,8 @@ static void answer_change(struct client *client)
 	case THR_CHANGE_FAILED:
 		break;
 	}
+	if (change->kind != THR_QUOTA_GET)
+		event_change(client, change, 503);
 	refuse(client, PROBLEM_STORE, *change->why ? change->why : "The store failed.");
 }
 
@@ -205,6 +208,8 @@ void config_forget(struct client *client)
 
 	if (!edit)
 		return;
+	if (edit->waits && edit->change.kind != THR_QUOTA_GET)
+		event_change(client, &edit->change, 0);
 	if (edit->waits)
 		thr_store_forget(client->api->parts.store, &edit->change);
 	client->edit = NULL;

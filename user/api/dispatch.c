@@ -11,6 +11,8 @@
 
 #include "api/internal.h"
 
+#define CHALLENGE "WWW-Authenticate: Bearer realm=\"xdp-throttle\""
+
 enum path { PATH_CHECK, PATH_CONFIG, PATH_HEALTH, PATH_READY, PATH_METRICS, PATH_NONE };
 
 #define METHOD(name) (1U << THR_METHOD_##name)
@@ -109,11 +111,29 @@ static void refuse(struct client *client, const struct thr_http_request *request
 	answer_problem(client, problem, detail, NULL);
 }
 
+/* RFC 6750, 3: an error is named only to who has shown a token. */
+static void refuse_stranger(struct client *client, const struct thr_http_request *request,
+			    bool has_token)
+{
+	client->api->parts.counts->unauthorized++;
+	event_refused(client, has_token);
+	body_skip(client, request);
+	if (has_token)
+		answer_problem_with(client, PROBLEM_UNAUTHORIZED,
+				    "The token is not that of api.token_file.",
+				    THR_SLICE(CHALLENGE ", error=\"invalid_token\"\r\n"));
+	else
+		answer_problem_with(client, PROBLEM_UNAUTHORIZED,
+				    "Write Authorization: Bearer and the token of api.token_file.",
+				    THR_SLICE(CHALLENGE "\r\n"));
+}
+
 /* Whether the peer may ask at all; else it is answered. */
 static bool admit(struct client *client, const struct thr_http_request *request,
 		  const struct facts *facts)
 {
 	struct thr_api *api = client->api;
+	struct thr_slice token = thr_bearer_token(facts->authorization);
 	struct thr_standing standing;
 
 	if (!access_charge(client, &standing)) {
@@ -134,12 +154,8 @@ static bool admit(struct client *client, const struct thr_http_request *request,
 		       "There is more than one Authorization field.");
 		return false;
 	}
-	if (!access_has_token(api, facts->authorization)) {
-		api->parts.counts->unauthorized++;
-		body_skip(client, request);
-		answer_problem_with(client, PROBLEM_UNAUTHORIZED,
-				    "Write Authorization: Bearer and the token of api.token_file.",
-				    THR_SLICE("WWW-Authenticate: Bearer\r\n"));
+	if (!access_has_token(api, token)) {
+		refuse_stranger(client, request, token.length > 0);
 		return false;
 	}
 	return true;

@@ -149,8 +149,8 @@ void call_forget(struct client *client);
 /* Charge the peer. Returns whether it may go on; else *ret_standing says how long it waits. */
 bool access_charge(struct client *client, struct thr_standing *ret_standing);
 
-/* Whether an Authorization field, or none (empty), shows the token, where one is asked for. */
-bool access_has_token(struct thr_api *api, struct thr_slice authorization);
+/* Whether what was shown (empty: nothing) is the token, where one is asked for. */
+bool access_has_token(struct thr_api *api, struct thr_slice token);
 
 int access_new(struct thr_api *api);
 void access_free(struct thr_api *api);
@@ -205,6 +205,27 @@ void answer_problem_with(struct client *client, enum problem problem, const char
 /* Answer what is not a request, by the status that the parser gave it, and close. */
 void answer_malformed(struct client *client, unsigned int status);
 
+/* --- events.c -------------------------------------------------------------------------- */
+
+#define EVENT_PEER_TEXT THR_ADDRESS_TEXT
+
+/* Those who did not show the token. */
+struct refusals {
+	struct thr_timer timer; /* armed for a second by a line */
+	uint64_t untold;	/* since that line */
+	char last[EVENT_PEER_TEXT];
+};
+
+/* A PUT or DELETE was answered 201, 204 or 503; 0: its client went before the store's answer. */
+void event_change(const struct client *client, const struct thr_change *change,
+		  unsigned int status);
+
+/* A call was answered 401; it had a token, or none. */
+void event_refused(struct client *client, bool has_token);
+
+void events_begin(struct thr_api *api);
+void events_end(struct thr_api *api); /* tells what is left; an event may follow */
+
 /* --- the calls: check.c, config.c, report.c -------------------------------------------- */
 
 void check_begin(struct client *client, char *body, size_t length);
@@ -240,6 +261,7 @@ struct thr_api {
 	struct thr_acceptor acceptor;
 	size_t large; /* bodies, batches and answers over SMALL_BODY that are held */
 	bool draining;
+	struct refusals refusals;
 	struct thr_hash_key peer_scope;
 	EVP_MD *digest;
 	EVP_MD_CTX *digest_context;

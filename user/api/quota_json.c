@@ -18,6 +18,7 @@ static const char *const on_error_names[] = {
 	[THR_ON_ERROR_ALLOW] = "allow",
 	[THR_ON_ERROR_DENY] = "deny",
 };
+#define REFILL_TEXT 32
 #define ON_ERRORS (sizeof(on_error_names) / sizeof(on_error_names[0]))
 
 static void release(json_t **json)
@@ -106,16 +107,32 @@ int thr_quota_parse(const char *text, size_t length, enum thr_on_error on_error,
 	return read_quota(object, on_error, ret_quota, ret_fault);
 }
 
+/* 15 digits are the most that look as they were written; 17 are always exact. */
+static const char *write_refill(double refill_per_s, char text[static REFILL_TEXT])
+{
+	snprintf(text, REFILL_TEXT, "%.15g", refill_per_s);
+	if (strtod(text, NULL) != refill_per_s)
+		snprintf(text, REFILL_TEXT, "%.17g", refill_per_s);
+	return text;
+}
+
+const char *thr_quota_words(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT])
+{
+	char refill[REFILL_TEXT];
+
+	snprintf(text, THR_QUOTA_TEXT, "capacity %" PRIu64 ", refill_per_second %s, on_error %s",
+		 quota->capacity, write_refill(quota->refill_per_s, refill),
+		 on_error_names[quota->on_error]);
+	return text;
+}
+
 size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT])
 {
-	char refill[32];
+	char refill[REFILL_TEXT];
 
-	/* 15 digits are the most that look as they were written; 17 are always exact. */
-	snprintf(refill, sizeof(refill), "%.15g", quota->refill_per_s);
-	if (strtod(refill, NULL) != quota->refill_per_s)
-		snprintf(refill, sizeof(refill), "%.17g", quota->refill_per_s);
 	return (size_t)snprintf(text, THR_QUOTA_TEXT,
 				"{\"capacity\":%" PRIu64
 				",\"refill_per_second\":%s,\"on_error\":\"%s\"}\n",
-				quota->capacity, refill, on_error_names[quota->on_error]);
+				quota->capacity, write_refill(quota->refill_per_s, refill),
+				on_error_names[quota->on_error]);
 }

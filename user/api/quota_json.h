@@ -15,4 +15,7 @@ int thr_quota_parse(const char *text, size_t length, enum thr_on_error on_error,
 #define THR_QUOTA_TEXT 160
 size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT]);
 
+/* The same for people, on a line: "capacity 5, refill_per_second 0.5, on_error local". */
+const char *thr_quota_words(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT]);
+
 #endif
