@@ -86,18 +86,50 @@ static int read_quota(json_t *object, enum thr_on_error on_error, struct thr_quo
 	return 0;
 }
 
+/* The member whose name is the last string in the text, if that is one of ours and written
+ * without an escape; else "". */
+static const char *last_name(const char *text, size_t length)
+{
+	const char *end = length ? memrchr(text, '"', length) : NULL;
+	const char *start = end ? memrchr(text, '"', (size_t)(end - text)) : NULL;
+
+	if (!start || (start > text && start[-1] == '\\'))
+		return "";
+	for (size_t i = 0; member_names[i]; i++)
+		if (thr_slice_is((struct thr_slice){start + 1, (size_t)(end - start - 1)},
+				 member_names[i]))
+			return member_names[i];
+	return "";
+}
+
+/* What was not decoded. jansson is at the end of what it refuses: a name, or a number. */
+static int refuse_text(const char *text, const json_error_t *error, struct thr_fault *fault)
+{
+	const char *field = last_name(text, (size_t)error->position);
+
+	switch (json_error_code(error)) {
+	case json_error_duplicate_key:
+		return thr_fault_set(fault, field, "The member is there twice.");
+	case json_error_numeric_overflow:
+		return thr_fault_set(fault, field,
+				     "The number is too large: write a capacity of at most 2^40, "
+				     "and a refill_per_second below 1e15.");
+	default:
+		return thr_fault_set(fault, "", "The body is not JSON: line %d, column %d.",
+				     error->line, error->column);
+	}
+}
+
 int thr_quota_parse(const char *text, size_t length, enum thr_on_error on_error,
 		    struct thr_quota *ret_quota, struct thr_fault *ret_fault)
 {
 	json_error_t error = {.line = 1};
 	CLEANUP(release)
-	json_t *object = json_loadb(length ? text : "", length, JSON_REJECT_DUPLICATES, &error);
+	json_t *object = json_loadb(length ? text : "", length,
+				    JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 
 	if (!object)
-		return thr_fault_set(ret_fault, "",
-				     "The body is not JSON, or a member is there twice: line %d, "
-				     "column %d.",
-				     error.line, error.column);
+		return refuse_text(text, &error, ret_fault);
 	if (!json_is_object(object))
 		return thr_fault_set(ret_fault, "",
 				     "The body is not a JSON object: write {\"capacity\":100,"
