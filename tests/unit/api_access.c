@@ -153,6 +153,7 @@ static void metrics_are_text_or_open_metrics(void **state)
 	assert_reply(reply, 200, "# TYPE xdp_throttle_checks_total counter\n");
 	assert_field(reply, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
 	assert_field(reply, "Cache-Control", "");
+	assert_field(reply, "Vary", "Accept");
 	assert_null(strstr(reply->body, "# EOF"));
 	free(reply);
 	reply = ask(server, "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: "

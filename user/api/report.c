@@ -47,7 +47,11 @@ void report_metrics(struct client *client)
 	const struct thr_api *api = client->api;
 	struct thr_buffer text = {0};
 	struct thr_metrics metrics = {.out = &text, .open_metrics = client->call.open_metrics};
-	struct answer answer = {.status = 200, .may_be_stored = true};
+	struct answer answer = {
+		.status = 200,
+		.fields = THR_SLICE("Vary: Accept\r\n"),
+		.may_be_stored = true,
+	};
 
 	api->parts.write_metrics(api->parts.context, &metrics);
 	thr_metrics_end(&metrics);
