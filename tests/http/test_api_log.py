@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """
-What the API says in the log: who changed a config and how it is now, who did not show the
-token, and no more than that.
+What the API says in the log: who changed a config and how it is now, who is refused for the
+token or the limit of requests, and no more than that.
 """
 import json
 import os
@@ -20,11 +20,11 @@ TOKEN = "correct-horse-battery-staple"
 WRONG = "Authorization: Bearer " + TOKEN.upper()
 
 
-def guarded(**sections):
+def guarded(**api):
     file = new_directory() / "token"
     file.write_text(TOKEN)
     file.chmod(0o600)
-    return serve(api={"token_file": str(file)}, **sections)
+    return serve(api={"token_file": str(file), **api})
 
 
 def said(daemon):
@@ -183,12 +183,45 @@ def test_callers_without_number_are_told_of_once_a_second():
 
     expect_within("lines", len(said(daemon)), 2, 3 + time.monotonic() - began)
     expect_match("last line", said(daemon)[-1],
-                 r"^warning worker 1: API: \d+ more calls without the token, the last by 127.0.0.4")
+                 r"^warning worker 1: API: \d+ more calls with a wrong token, the last by 127.0.0.4$")
 
 
 def told_refusals(daemon):
     further = [re.search(r"API: (\d+) more calls", line) for line in said(daemon)]
     return sum(int(match[1]) if match else 1 for match in further)
+
+
+def test_caller_over_its_limit_is_told_of():
+    daemon = guarded(rate_limit={"requests_per_minute": 1, "burst": 2})
+    api = Api(daemon, source="127.0.0.7")
+
+    api.send(request("GET", "/ready") * 4)
+    expect("statuses", [api.read_answer().status for _ in range(4)], [401, 401, 429, 429])
+    daemon.stop()
+
+    expect(
+        "lines",
+        sorted(line.partition("API: ")[2] for line in said(daemon)),
+        [
+            "1 more calls over api.rate_limit, the last by 127.0.0.7",
+            "1 more calls without a token, the last by 127.0.0.7",
+            "a call over api.rate_limit by 127.0.0.7",
+            "a call without a token by 127.0.0.7",
+        ],
+    )
+
+
+def test_caller_on_a_socket_is_told_of():
+    path = new_directory() / "api.sock"
+    limit = {"requests_per_minute": 1, "burst": 1}
+    daemon = Daemon(configuration([], api={"listen": str(path), "rate_limit": limit}))
+    api = Api(daemon)
+
+    expect("statuses", [api.call("GET", "/ready").status for _ in range(3)], [200, 429, 429])
+    daemon.stop()
+
+    expect_match("first", said(daemon)[0], rf"a call over api\.rate_limit by uid {os.getuid()}$")
+    expect_match("second", said(daemon)[1], "1 more calls .* the last by a client of the socket$")
 
 
 def test_caller_is_told_of_again_after_a_while():

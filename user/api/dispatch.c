@@ -116,7 +116,7 @@ static void refuse_stranger(struct client *client, const struct thr_http_request
 			    bool has_token)
 {
 	client->api->parts.counts->unauthorized++;
-	event_refused(client, has_token);
+	event_refused(client, has_token ? REFUSED_WRONG_TOKEN : REFUSED_NO_TOKEN);
 	body_skip(client, request);
 	if (has_token)
 		answer_problem_with(client, PROBLEM_UNAUTHORIZED,
@@ -141,6 +141,7 @@ static bool admit(struct client *client, const struct thr_http_request *request,
 		size_t length = thr_http_limit_fields("api", &standing, fields);
 
 		api->parts.counts->limited++;
+		event_refused(client, REFUSED_RATE);
 		body_skip(client, request);
 		answer_problem_with(
 			client, PROBLEM_RATE,

@@ -207,21 +207,22 @@ void answer_malformed(struct client *client, unsigned int status);
 
 /* --- events.c -------------------------------------------------------------------------- */
 
-#define EVENT_PEER_TEXT THR_ADDRESS_TEXT
+enum refusal { REFUSED_NO_TOKEN, REFUSED_WRONG_TOKEN, REFUSED_RATE, REFUSALS };
 
-/* Those who did not show the token. */
-struct refusals {
+/* Calls that were refused for one reason. */
+struct refused {
 	struct thr_timer timer; /* armed for a second by a line */
-	uint64_t untold;	/* since that line */
-	char last[EVENT_PEER_TEXT];
+	struct thr_api *api;
+	uint64_t untold; /* since that line */
+	struct thr_address last;
 };
 
 /* A PUT or DELETE was answered 201, 204 or 503; 0: its client went before the store's answer. */
 void event_change(const struct client *client, const struct thr_change *change,
 		  unsigned int status);
 
-/* A call was answered 401; it had a token, or none. */
-void event_refused(struct client *client, bool has_token);
+/* A call was answered 401, or 429 for api.rate_limit. */
+void event_refused(struct client *client, enum refusal refusal);
 
 void events_begin(struct thr_api *api);
 void events_end(struct thr_api *api); /* tells what is left; an event may follow */
@@ -261,7 +262,7 @@ struct thr_api {
 	struct thr_acceptor acceptor;
 	size_t large; /* bodies, batches and answers over SMALL_BODY that are held */
 	bool draining;
-	struct refusals refusals;
+	struct refused refused[REFUSALS];
 	struct thr_hash_key peer_scope;
 	EVP_MD *digest;
 	EVP_MD_CTX *digest_context;
