@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -318,6 +319,135 @@ static void each_quota_is_gone_through_once(void **state)
 	thr_quotas_free(quotas);
 }
 
+/* --- lists --- */
+
+/* Its number, of a key such as "k17". */
+static uint64_t number_of(struct thr_slice key)
+{
+	char digits[THR_KEY_MAX];
+
+	assert_in_range(key.length, 2, sizeof(digits) - 1);
+	memcpy(digits, key.at + 1, key.length - 1);
+	digits[key.length - 1] = '\0';
+	return strtoull(digits, NULL, 10);
+}
+
+/* Go through all in pages of `most`. Of each key "k..." whose number is below `keys`, count how
+ * often it is there. */
+static void list_all(const struct thr_quotas *quotas, size_t most, unsigned int *times, size_t keys)
+{
+	struct thr_quota_place place[101];
+	uint64_t from = 0, last = 0;
+	size_t count;
+
+	assert_in_range(most, 1, 100);
+	memset(times, 0, keys * sizeof(*times));
+	do {
+		count = thr_quotas_list(quotas, from, most + 1, place);
+		for (size_t i = 0; i < count && i < most; i++) {
+			char bytes[THR_KEY_MAX];
+			struct thr_quota quota;
+			struct thr_slice key = thr_quotas_read(quotas, &place[i], bytes, &quota);
+
+			assert_true(place[i].version > last);
+			last = place[i].version;
+			/* As set() makes them. */
+			assert_int_equal(quota.capacity, quota.version);
+			assert_int_equal(quota.limit.burst, quota.version);
+			if (key.at[0] == 'k' && number_of(key) < keys)
+				times[number_of(key)]++;
+		}
+		from = place[most].version;
+	} while (count > most);
+}
+
+static void a_list_is_in_the_order_of_versions(void **state)
+{
+	struct thr_quotas *quotas = quotas_for(10, false);
+	struct thr_quota_place place[4];
+	struct thr_quota quota;
+	char bytes[THR_KEY_MAX];
+
+	(void)state;
+	assert_int_equal(thr_quotas_list(quotas, 0, 4, place), 0);
+	set(quotas, "three", 3);
+	set(quotas, "one", 1);
+	set(quotas, "four", 2);
+	set(quotas, "two", 2);
+	set(quotas, "four", 4);
+	set(quotas, "none", 5);
+	discard(quotas, "none");
+
+	assert_int_equal(thr_quotas_list(quotas, 0, 4, place), 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(place[i].version, i + 1);
+	assert_true(thr_slice_is(thr_quotas_read(quotas, &place[0], bytes, &quota), "one"));
+	assert_int_equal(quota.capacity, 1);
+	assert_int_equal(quota.on_error, THR_ON_ERROR_ALLOW);
+	assert_true(thr_slice_is(thr_quotas_read(quotas, &place[3], bytes, &quota), "four"));
+
+	assert_int_equal(thr_quotas_list(quotas, 3, 4, place), 2);
+	assert_int_equal(place[0].version, 3);
+	assert_int_equal(thr_quotas_list(quotas, 5, 4, place), 0);
+	assert_int_equal(thr_quotas_list(quotas, UINT64_MAX, 4, place), 0);
+	assert_int_equal(thr_quotas_list(quotas, 2, 1, place), 1);
+	assert_int_equal(place[0].version, 2);
+	thr_quotas_free(quotas);
+}
+
+static void pages_have_each_quota_once(void **state)
+{
+	enum { KEYS = 500 };
+	struct thr_quotas *quotas = quotas_for(KEYS, false);
+	unsigned int times[KEYS];
+	char key[16];
+
+	(void)state;
+	for (uint64_t i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		/* Versions that go neither up nor down with the keys, and have gaps. */
+		assert_int_equal(set(quotas, key, 1 + i * 7 % KEYS * 1000), 0);
+	}
+	for (size_t most = 1; most <= 100; most += 9) {
+		list_all(quotas, most, times, KEYS);
+		for (size_t i = 0; i < KEYS; i++)
+			assert_int_equal(times[i], 1);
+	}
+	thr_quotas_free(quotas);
+}
+
+/* As of two workers whose replicas came to be in other ways. */
+static void a_list_goes_on_in_another_table_of_the_same_quotas(void **state)
+{
+	enum { KEYS = 60 };
+	struct thr_quotas *one = quotas_for(KEYS, false), *other = quotas_for(10 * KEYS, false);
+	struct thr_quota_place first[31], second[KEYS];
+	bool found[KEYS] = {false};
+	struct thr_quota quota;
+	char bytes[THR_KEY_MAX];
+	char key[16];
+
+	(void)state;
+	for (uint64_t i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		assert_int_equal(set(one, key, i + 1), 0);
+		snprintf(key, sizeof(key), "k%d", (int)(KEYS - 1 - i));
+		assert_int_equal(set(other, key, KEYS - i), 0);
+	}
+	assert_int_equal(thr_quotas_list(one, 0, 31, first), 31);
+	assert_int_equal(thr_quotas_list(other, first[30].version, KEYS, second), KEYS - 30);
+	for (size_t i = 0; i < KEYS; i++) {
+		struct thr_slice read =
+			i < 30 ? thr_quotas_read(one, &first[i], bytes, &quota)
+			       : thr_quotas_read(other, &second[i - 30], bytes, &quota);
+
+		assert_false(found[number_of(read)]);
+		found[number_of(read)] = true;
+	}
+	thr_quotas_free(one);
+	thr_quotas_free(other);
+}
+
 /* --- processes --- */
 
 static int status_of(pid_t pid)
@@ -439,6 +569,62 @@ static void a_writer_that_stands_still_is_not_waited_for(void **state)
 	thr_quotas_free(quotas);
 }
 
+/* Set, replace and remove keys "m0" to "m99", with versions that pass those of what stays again
+ * and again. */
+static void change_others(struct thr_quotas *quotas, uint64_t *changes)
+{
+	__u64 random = 0x5eed0017;
+	char key[16];
+
+	for (;;) {
+		uint64_t which = next_random(&random);
+		uint64_t number = __atomic_add_fetch(changes, 1, __ATOMIC_RELAXED);
+
+		snprintf(key, sizeof(key), "m%d", (int)(which % 100));
+		if (which >> 32 & 1)
+			set(quotas, key, 2 * (number % 10000) + 1);
+		else
+			discard(quotas, key);
+	}
+}
+
+static void what_stays_is_listed_once_while_others_are_changed(void **state)
+{
+	enum { KEYS = 100, ROUNDS = 500 };
+	struct thr_quotas *quotas = quotas_for(2 * KEYS, true);
+	uint64_t *changes = mmap(NULL, sizeof(*changes), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned int times[KEYS];
+	char key[16];
+	pid_t pid;
+
+	(void)state;
+	assert_true(changes != MAP_FAILED);
+	for (uint64_t i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "k%d", (int)i);
+		set(quotas, key, 200 * (1 + i * 37 % KEYS));
+	}
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		change_others(quotas, changes);
+	}
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t seen = __atomic_load_n(changes, __ATOMIC_RELAXED);
+
+		list_all(quotas, 17, times, KEYS);
+		for (size_t j = 0; j < KEYS; j++)
+			assert_int_equal(times[j], 1);
+		while (__atomic_load_n(changes, __ATOMIC_RELAXED) == seen)
+			sched_yield(); /* until there was one */
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_true(WIFSIGNALED(status_of(pid)));
+	munmap(changes, sizeof(*changes));
+	thr_quotas_free(quotas);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -451,10 +637,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_table_that_is_changed_for_long_stays_right),
 		cmocka_unit_test(a_key_without_a_quota_is_told_soon_after_many_changes),
 		cmocka_unit_test(each_quota_is_gone_through_once),
+		cmocka_unit_test(a_list_is_in_the_order_of_versions),
+		cmocka_unit_test(pages_have_each_quota_once),
+		cmocka_unit_test(a_list_goes_on_in_another_table_of_the_same_quotas),
 		cmocka_unit_test(a_process_that_reads_sees_what_another_changes),
 		cmocka_unit_test(who_can_only_read_ends_by_writing),
 		cmocka_unit_test(a_reader_never_sees_half_of_a_change),
 		cmocka_unit_test(a_writer_that_stands_still_is_not_waited_for),
+		cmocka_unit_test(what_stays_is_listed_once_while_others_are_changed),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

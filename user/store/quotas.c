@@ -10,6 +10,10 @@
  * A removed entry leaves a grave, which a new one may take. Graves use up the free places
  * in time, so that searches must not need one: they end after as many places as a key was
  * ever put behind its first. Graves before a free place are cleared, so that most end there.
+ *
+ * Versions are in an array of their own too, by which lists are made: where a key lies depends
+ * on what was there when it came, its version does not. So a list that was begun by one table
+ * can be continued by another one of the same quotas.
  */
 #include "store/quotas.h"
 
@@ -42,12 +46,13 @@ struct entry {
 struct block {
 	uint64_t count;	 /* of keys */
 	uint64_t reach;	 /* no key is so many places behind its first */
-	uint64_t tags[]; /* of `places`, then as many entries */
+	uint64_t tags[]; /* of `places`, then as many versions, then as many entries */
 };
 
 struct thr_quotas {
 	uint64_t max, places;
 	struct block *block;
+	uint64_t *versions;    /* of the block; 0: nothing is set there */
 	struct entry *entries; /* of the block */
 	size_t size;	       /* of the block, bytes */
 	int fd;		       /* -1: not shared */
@@ -148,13 +153,15 @@ int thr_quotas_new(uint64_t max, bool shared, struct thr_quotas **ret_quotas)
 	for (quotas->places = PLACES_LEAST; quotas->places < 2 * max; quotas->places *= 2)
 		;
 	quotas->size = sizeof(*quotas->block) +
-		       quotas->places * (sizeof(quotas->block->tags[0]) + sizeof(struct entry));
+		       quotas->places * (sizeof(quotas->block->tags[0]) +
+					 sizeof(quotas->versions[0]) + sizeof(struct entry));
 	r = shared ? map_shared(quotas) : map_private(quotas);
 	if (r < 0) {
 		thr_quotas_free(quotas);
 		return r;
 	}
-	quotas->entries = (struct entry *)(quotas->block->tags + quotas->places);
+	quotas->versions = quotas->block->tags + quotas->places;
+	quotas->entries = (struct entry *)(quotas->versions + quotas->places);
 	*ret_quotas = quotas;
 	return 0;
 }
@@ -182,23 +189,30 @@ int thr_quotas_read_only(struct thr_quotas *quotas)
 	return 0;
 }
 
-/* Read `entry` as a whole, and compare its key. */
+/* To read an entry as a whole: content[*sequence & 1], again while this says so. */
+static bool reads_again(const struct entry *entry, uint32_t *sequence)
+{
+	uint32_t before = *sequence;
+
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	*sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	return *sequence != before;
+}
+
+/* The quota of an entry, if it has this key. */
 static bool read_entry(const struct entry *entry, struct thr_slice key, struct thr_quota *ret_quota)
 {
-	uint32_t sequence, after = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	uint32_t sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
 	struct thr_quota quota;
 	bool same;
 
 	do {
-		const struct content *content = &entry->content[after & 1];
+		const struct content *content = &entry->content[sequence & 1];
 
-		sequence = after;
 		quota = content->quota;
 		same = content->key_length == key.length &&
 		       memcmp(content->key, key.at, key.length) == 0;
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		after = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
-	} while (after != sequence);
+	} while (reads_again(entry, &sequence));
 	if (same)
 		*ret_quota = quota;
 	return same;
@@ -274,6 +288,7 @@ int thr_quotas_set(struct thr_quotas *quotas, const struct thr_hash *hash, struc
 		__atomic_fetch_add(&quotas->block->count, 1, __ATOMIC_RELAXED);
 	}
 	write_entry(&quotas->entries[place], key, quota);
+	__atomic_store_n(&quotas->versions[place], quota->version, __ATOMIC_RELEASE);
 	__atomic_store_n(&quotas->block->tags[place], tag_of(hash), __ATOMIC_RELEASE);
 	return 0;
 }
@@ -288,6 +303,7 @@ bool thr_quotas_remove(struct thr_quotas *quotas, const struct thr_hash *hash, s
 		return false;
 	__atomic_fetch_sub(&quotas->block->count, 1, __ATOMIC_RELAXED);
 	at = (uint64_t)place;
+	__atomic_store_n(&quotas->versions[at], 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&quotas->block->tags[at], GRAVE, __ATOMIC_RELEASE);
 	if (quotas->block->tags[(at + 1) & mask] != FREE)
 		return true;
@@ -319,6 +335,69 @@ uint64_t thr_quotas_next(const struct thr_quotas *quotas, uint64_t from, struct 
 		return i + 1;
 	}
 	return 0;
+}
+
+/* --- lists --- */
+
+/* A heap with the highest version first, of which the first alone may be too low. */
+static void sift(struct thr_quota_place *heap, size_t count)
+{
+	for (size_t at = 0, child; (child = 2 * at + 1) < count; at = child) {
+		struct thr_quota_place lower = heap[at];
+
+		if (child + 1 < count && heap[child + 1].version > heap[child].version)
+			child++;
+		if (lower.version >= heap[child].version)
+			return;
+		heap[at] = heap[child];
+		heap[child] = lower;
+	}
+}
+
+/* The highest of the lowest so far gives way to each that is lower; at first they are none. One
+ * comparison, which is hardly ever true, passes over what is below `from`, too high or none: the
+ * table may have millions of places. */
+size_t thr_quotas_list(const struct thr_quotas *quotas, uint64_t from, size_t most,
+		       struct thr_quota_place *ret_list)
+{
+	size_t found = 0;
+
+	from += !from;
+	for (size_t i = 0; i < most; i++)
+		ret_list[i] = (struct thr_quota_place){UINT64_MAX, 0};
+	for (uint64_t i = 0; i < quotas->places; i++) {
+		uint64_t version = __atomic_load_n(&quotas->versions[i], __ATOMIC_ACQUIRE);
+
+		if (version - from >= ret_list[0].version - from)
+			continue;
+		ret_list[0] = (struct thr_quota_place){version, i};
+		sift(ret_list, most);
+		found++;
+	}
+	for (size_t left = most; left > 1; left--) {
+		struct thr_quota_place highest = ret_list[0];
+
+		ret_list[0] = ret_list[left - 1];
+		ret_list[left - 1] = highest;
+		sift(ret_list, left - 1);
+	}
+	return found < most ? found : most;
+}
+
+struct thr_slice thr_quotas_read(const struct thr_quotas *quotas,
+				 const struct thr_quota_place *place,
+				 char bytes[static THR_KEY_MAX], struct thr_quota *ret_quota)
+{
+	const struct entry *entry = &quotas->entries[place->at];
+	uint32_t sequence = __atomic_load_n(&entry->sequence, __ATOMIC_ACQUIRE);
+	struct content content;
+
+	do {
+		content = entry->content[sequence & 1];
+	} while (reads_again(entry, &sequence));
+	*ret_quota = content.quota;
+	memcpy(bytes, content.key, content.key_length);
+	return (struct thr_slice){bytes, content.key_length};
 }
 
 void thr_quotas_each(const struct thr_quotas *quotas,

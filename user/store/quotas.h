@@ -89,6 +89,24 @@ uint64_t thr_quotas_max(const struct thr_quotas *quotas);
 uint64_t thr_quotas_next(const struct thr_quotas *quotas, uint64_t from, struct thr_slice *ret_key,
 			 struct thr_quota *ret_quota);
 
+/*
+ * Up to `most` of those that are set, with the lowest versions from `from` on and in their
+ * order, in any process; returns how many. What is changed meanwhile gets a higher version. So
+ * who asks again from the version after the last one finds all once, but for what was set,
+ * changed or removed since the first call.
+ */
+struct thr_quota_place {
+	uint64_t version;
+	uint64_t at; /* for thr_quotas_read() */
+};
+size_t thr_quotas_list(const struct thr_quotas *quotas, uint64_t from, size_t most,
+		       struct thr_quota_place *ret_list);
+
+/* What is set there, with its key in `bytes`: as it was listed, or what is there since. */
+struct thr_slice thr_quotas_read(const struct thr_quotas *quotas,
+				 const struct thr_quota_place *place,
+				 char bytes[static THR_KEY_MAX], struct thr_quota *ret_quota);
+
 /* Call for each; only in the process that changes it. The key is valid in the call. */
 void thr_quotas_each(const struct thr_quotas *quotas,
 		     void (*visit)(void *context, struct thr_slice key,
