@@ -209,6 +209,42 @@ static void how_many_there_are_is_told_once_all_were_read(void **state)
 	end(&fixture);
 }
 
+static bool can_list(void *context)
+{
+	return thr_store_quotas(((struct test_store *)context)->store);
+}
+
+static void what_is_set_is_listed_once_all_was_read(void **state)
+{
+	struct thr_quota_place place[301];
+	struct test_store late;
+	struct fixture fixture;
+	char key[16];
+
+	(void)state;
+	begin(&fixture);
+	for (int i = 0; i < 300; i++) { /* more than a page of changes */
+		snprintf(key, sizeof(key), "k%d", i);
+		put(&fixture.one, key, 5, NULL);
+	}
+	store_begin(&fixture.world, &late, 3);
+	assert_true(can_list(&late)); /* on memory */
+	store_use_redis(&late, &fixture.server, 0, 0);
+	assert_false(can_list(&late));
+	turn_until(&fixture.world, can_list, &late);
+	assert_int_equal(thr_quotas_list(thr_store_quotas(late.store), 0, 301, place), 300);
+	/* In the order that all know. */
+	for (int i = 0; i < 300; i++) {
+		struct thr_quota quota;
+
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_true(find_quota(&fixture.one, key, &quota));
+		assert_int_equal(place[i].version, quota.version);
+	}
+	store_end(&late);
+	end(&fixture);
+}
+
 static void quotas_are_put_back_into_a_redis_that_lost_them(void **state)
 {
 	uint64_t version[150];
@@ -295,9 +331,21 @@ static void a_change_that_a_failover_lost_is_put_back_whatever_came_since(void *
 	end(&fixture);
 }
 
+/* So that what is read anew must not be missing meanwhile. */
+static bool is_gone_from_a_list(void *context)
+{
+	const struct thr_quotas *quotas =
+		thr_store_quotas(((struct expected *)context)->store->store);
+
+	assert_non_null(quotas);
+	assert_in_range(thr_quotas_count(quotas), 4, 5);
+	return is_known(context);
+}
+
 static void who_missed_removals_reads_all_anew(void **state)
 {
 	char key[16], command[100];
+	struct expected gone = {.key = "goes"};
 	struct test_store late;
 	struct fixture fixture;
 	uint64_t last = 0;
@@ -319,7 +367,8 @@ static void who_missed_removals_reads_all_anew(void **state)
 	snprintf(command, sizeof(command), "HSET t:{sync}:meta floor %llu version %llu",
 		 (unsigned long long)last + 1, (unsigned long long)last + 2);
 	server_do(&fixture.server, command);
-	expect(&fixture.other, "goes", 0);
+	gone.store = &fixture.other;
+	turn_until(&fixture.world, is_gone_from_a_list, &gone);
 	expect(&fixture.other, "stays", 1);
 	expect(&fixture.other, "k0", 5);
 	/* Who comes anew has missed nothing. */
@@ -452,6 +501,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_condition_is_judged_where_the_quota_is),
 		cmocka_unit_test(there_are_no_more_quotas_than_may_be),
 		cmocka_unit_test(how_many_there_are_is_told_once_all_were_read),
+		cmocka_unit_test(what_is_set_is_listed_once_all_was_read),
 		cmocka_unit_test(quotas_are_put_back_into_a_redis_that_lost_them),
 		cmocka_unit_test(a_redis_that_fell_back_is_told_what_it_forgot),
 		cmocka_unit_test(a_change_that_a_failover_lost_is_put_back_whatever_came_since),

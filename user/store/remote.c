@@ -201,6 +201,11 @@ const struct thr_quotas *thr_remote_quotas(const struct thr_remote *remote)
 	return thr_replica_quotas(remote->replica);
 }
 
+bool thr_remote_has_all_quotas(const struct thr_remote *remote)
+{
+	return thr_replica_is_whole(remote->replica);
+}
+
 enum thr_breaker thr_remote_breaker(const struct thr_remote *remote)
 {
 	return (enum thr_breaker)thr_redis_breaker(remote->redis);

@@ -32,6 +32,7 @@ bool thr_remote_has(const struct thr_remote *remote, const struct thr_redis_sett
 struct thr_shared *thr_remote_shared(struct thr_remote *remote);
 struct thr_sync *thr_remote_sync(struct thr_remote *remote);
 const struct thr_quotas *thr_remote_quotas(const struct thr_remote *remote);
+bool thr_remote_has_all_quotas(const struct thr_remote *remote);
 enum thr_breaker thr_remote_breaker(const struct thr_remote *remote);
 
 #endif

@@ -152,6 +152,13 @@ static const struct thr_quotas *quotas_of(const struct thr_store *store)
 	return store->remote ? thr_remote_quotas(store->remote) : store->parts.quotas;
 }
 
+const struct thr_quotas *thr_store_quotas(const struct thr_store *store)
+{
+	if (store->remote && !thr_remote_has_all_quotas(store->remote))
+		return NULL;
+	return quotas_of(store);
+}
+
 bool thr_store_quota(const struct thr_store *store, const struct thr_hash *hash,
 		     struct thr_slice key, struct thr_quota *ret_quota)
 {

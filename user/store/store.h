@@ -136,6 +136,10 @@ bool thr_store_is_draining(const struct thr_store *store);
 bool thr_store_quota(const struct thr_store *store, const struct thr_hash *hash,
 		     struct thr_slice key, struct thr_quota *ret_quota);
 
+/* All that is set, to be listed; NULL: Redis was never read to its end, so that is not known.
+ * Valid until the loop turns. */
+const struct thr_quotas *thr_store_quotas(const struct thr_store *store);
+
 /* The hash of a key of the check API, and the key of its bucket. */
 struct thr_hash thr_store_key_hash(const struct thr_store *store, struct thr_slice key);
 void thr_store_check_key(const struct thr_store *store, const struct thr_hash *hash,

@@ -55,6 +55,12 @@ const struct thr_quotas *thr_replica_quotas(const struct thr_replica *replica)
 	return replica->quotas;
 }
 
+/* While all is read anew, what was whole before stays in use. */
+bool thr_replica_is_whole(const struct thr_replica *replica)
+{
+	return replica->read_all || replica->loading;
+}
+
 void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_t number)
 {
 	if (number <= replica->last || key.length > sizeof(replica->last_key))

@@ -31,6 +31,9 @@ void thr_replica_free(struct thr_replica *replica); /* NULL-safe */
 /* Valid until the loop turns. */
 const struct thr_quotas *thr_replica_quotas(const struct thr_replica *replica);
 
+/* Whether that has had all that is in Redis; what it has is true even while not. */
+bool thr_replica_is_whole(const struct thr_replica *replica);
+
 struct thr_sync_parts {
 	const struct thr_store_parts *store;
 	struct thr_redis *redis;
