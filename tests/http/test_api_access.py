@@ -46,6 +46,7 @@ def guarded(**api):
     {
         "check": ("POST", "/check", {"key": "a"}),
         "config": ("PUT", "/config/a", {"capacity": 5, "refill_per_second": 1}),
+        "list": ("GET", "/config", None),
         "metrics": ("GET", "/metrics", None),
         "ready": ("GET", "/ready", None),
         "what_is_not_there": ("GET", "/nothing", None),

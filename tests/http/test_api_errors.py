@@ -213,7 +213,7 @@ def test_condition_that_is_none_changes_nothing(*fields):
         "under_check": "/check/",
         "check_of_another_case": "/Check",
         "prefix": "/checks",
-        "config_alone": "/config",
+        "prefix_of_config": "/configs",
         "health_and_more": "/health/x",
         "dots": "/config/../health",
     }
@@ -269,6 +269,9 @@ def test_longest_key_in_a_path_is_taken():
         "head_check": ("HEAD", "/check", {"POST", "OPTIONS"}),
         "post_config": ("POST", "/config/a", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
         "patch_config": ("PATCH", "/config/a", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
+        "post_configs": ("POST", "/config", {"GET", "HEAD", "OPTIONS"}),
+        "put_configs": ("PUT", "/config", {"GET", "HEAD", "OPTIONS"}),
+        "delete_configs": ("DELETE", "/config", {"GET", "HEAD", "OPTIONS"}),
         "post_health": ("POST", "/health", {"GET", "HEAD", "OPTIONS"}),
         "put_ready": ("PUT", "/ready", {"GET", "HEAD", "OPTIONS"}),
         "delete_metrics": ("DELETE", "/metrics", {"GET", "HEAD", "OPTIONS"}),
@@ -289,6 +292,7 @@ def test_method_is_not_allowed(method, target, allowed):
     {
         "check": ("/check", {"POST", "OPTIONS"}),
         "config": ("/config/a", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
+        "configs": ("/config", {"GET", "HEAD", "OPTIONS"}),
         "metrics": ("/metrics", {"GET", "HEAD", "OPTIONS"}),
     }
 )
@@ -360,6 +364,7 @@ TYPES = {
     "body": ("POST", "/check", b"{", (), 400, "invalid-body"),
     "key": ("GET", "/config/%ff", None, (), 400, "invalid-key"),
     "query": ("GET", "/ready?now", None, (), 400, "unexpected-query"),
+    "cursor": ("GET", "/config?from=x", None, (), 400, "unexpected-query"),
     "condition": ("GET", "/config/a", None, ("If-Match: x",), 400, "invalid-condition"),
     "path": ("GET", "/nothing", None, (), 404, "no-such-path"),
     "config": ("GET", "/config/nobody-s", None, (), 404, "no-such-config"),

@@ -100,7 +100,7 @@ static void a_path_that_is_no_key_is_refused(void **state)
 	assert_ask(server, GET("/config/%ff"), 400, "\"field\":\"key\"");
 	assert_ask(server, GET("/config/%00"), 400, "invalid-key");
 	assert_ask(server, GET("/config/%4"), 400, "invalid-key");
-	assert_ask(server, GET("/config"), 404, "no-such-path");
+	assert_ask(server, GET("/configs"), 404, "no-such-path");
 	assert_ask(server, GET("/config/a/b"), 404, "%2F");
 	assert_ask(server, GET("/config/a?b"), 400, "unexpected-query");
 }

@@ -25,6 +25,9 @@
 #define REPLY_MAX (512 * 1024)
 #define TURNS_MAX 2000 /* of 10 ms at most: until an answer must be there */
 #define CHANGES_MAX 16
+#ifndef SERVER_QUOTAS
+#define SERVER_QUOTAS 4 /* that there may be */
+#endif
 
 struct server {
 	struct thr_loop *loop;
@@ -163,7 +166,7 @@ static inline int server_setup(void **state)
 	};
 	assert_int_equal(thr_loop_new(&server->loop), 0);
 	assert_int_equal(thr_memory_new(1000, &server->buckets), 0);
-	assert_int_equal(thr_quotas_new(4, false, &server->quotas), 0);
+	assert_int_equal(thr_quotas_new(SERVER_QUOTAS, false, &server->quotas), 0);
 	{
 		const struct thr_store_parts parts = {
 			.loop = server->loop,

@@ -17,7 +17,7 @@ static const struct {
 	const char *title;
 } problems[] = {
 	[PROBLEM_MALFORMED] = {400, URN "malformed-request", "Not HTTP as it should be"},
-	[PROBLEM_QUERY] = {400, URN "unexpected-query", "No call takes a query"},
+	[PROBLEM_QUERY] = {400, URN "unexpected-query", "Not a query of this call"},
 	[PROBLEM_KEY] = {400, URN "invalid-key", "Not a key"},
 	[PROBLEM_BODY] = {400, URN "invalid-body", "Not the body of this call"},
 	[PROBLEM_CONDITION] = {400, URN "invalid-condition", "Not a condition"},

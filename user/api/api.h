@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The check API of one worker, on api.listen: POST /check, /config/{key}, /health,
- * /ready, /metrics. Composed by the daemon, like the proxy, and on the same loop.
+ * The check API of one worker, on api.listen: POST /check, /config, /config/{key},
+ * /health, /ready, /metrics. Composed by the daemon, like the proxy, and on the same loop.
  *
  *   api.c         listeners, configuration, drain
  *   client.c      a client's connection: bytes to requests, answers to bytes
@@ -11,6 +11,7 @@
  *   events.c      what is logged
  *   check.c       POST /check             check_json.c  its body
  *   config.c      /config/{key}           quota_json.c  its body
+ *   config_list.c /config
  *   report.c      /health, /ready, /metrics
  *   fields.c      values of header fields key.c         what a key may be
  *

@@ -4,6 +4,8 @@
  *
  *   limit of the peer -> token -> path -> query -> method -> condition, content -> call
  *
+ * The query of /config is looked at by the call, which alone has one.
+ *
  * /health alone is open to everybody and never limited: who watches a process must not be
  * told that it is dead because somebody else asks too much.
  */
@@ -13,7 +15,15 @@
 
 #define CHALLENGE "WWW-Authenticate: Bearer realm=\"xdp-throttle\""
 
-enum path { PATH_CHECK, PATH_CONFIG, PATH_HEALTH, PATH_READY, PATH_METRICS, PATH_NONE };
+enum path {
+	PATH_CHECK,
+	PATH_CONFIG,
+	PATH_CONFIGS,
+	PATH_HEALTH,
+	PATH_READY,
+	PATH_METRICS,
+	PATH_NONE
+};
 
 #define METHOD(name) (1U << THR_METHOD_##name)
 #define READ_ONLY (METHOD(GET) | METHOD(HEAD) | METHOD(OPTIONS))
@@ -26,6 +36,7 @@ static const struct {
 	[PATH_CHECK] = {THR_API_CHECK, METHOD(POST) | METHOD(OPTIONS), "Allow: POST, OPTIONS\r\n"},
 	[PATH_CONFIG] = {THR_API_CONFIG, READ_ONLY | METHOD(PUT) | METHOD(DELETE),
 			 "Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n"},
+	[PATH_CONFIGS] = {THR_API_CONFIG, READ_ONLY, "Allow: GET, HEAD, OPTIONS\r\n"},
 	[PATH_HEALTH] = {THR_API_HEALTH, READ_ONLY, "Allow: GET, HEAD, OPTIONS\r\n"},
 	[PATH_READY] = {THR_API_HEALTH, READ_ONLY, "Allow: GET, HEAD, OPTIONS\r\n"},
 	[PATH_METRICS] = {THR_API_METRICS, READ_ONLY, "Allow: GET, HEAD, OPTIONS\r\n"},
@@ -56,6 +67,8 @@ static enum path find_path(struct thr_slice path)
 			      path.length - config_prefix.length)
 			       ? PATH_NONE
 			       : PATH_CONFIG;
+	if (thr_slice_is(path, "/config"))
+		return PATH_CONFIGS;
 	if (thr_slice_is(path, "/health"))
 		return PATH_HEALTH;
 	if (thr_slice_is(path, "/ready"))
@@ -225,6 +238,9 @@ static void begin(struct client *client, const struct thr_http_request *request,
 	case PATH_CONFIG:
 		begin_config(client, request, facts, path);
 		return;
+	case PATH_CONFIGS:
+		config_list(client, request);
+		return;
 	case PATH_HEALTH:
 		body_skip(client, request);
 		report_health(client);
@@ -268,11 +284,11 @@ void call_begin(struct client *client, const struct thr_http_request *request)
 		return;
 	if (which == PATH_NONE)
 		refuse(client, request, PROBLEM_NO_PATH,
-		       "There are /check, /config/KEY, /health, /ready and /metrics; a '/' in a "
-		       "key is written %2F.");
-	else if (query)
+		       "There are /check, /config, /config/KEY, /health, /ready and /metrics; a "
+		       "'/' in a key is written %2F.");
+	else if (query && which != PATH_CONFIGS)
 		refuse(client, request, PROBLEM_QUERY,
-		       "No call takes a query: write the path without '?' and what follows; a "
+		       "This call takes no query: write the path without '?' and what follows; a "
 		       "'?' in a key is written %3F.");
 	else
 		begin(client, request, &facts, path);

@@ -109,8 +109,7 @@ bool thr_accept_prefers_open_metrics(const struct thr_accept *accept)
 
 /* --- conditions --- */
 
-/* A version as we write one; 0 for what is none. */
-static uint64_t read_version(struct thr_slice text)
+uint64_t thr_version_read(struct thr_slice text)
 {
 	uint64_t version = 0;
 
@@ -155,7 +154,7 @@ static int add_tag(struct thr_condition *condition, struct thr_slice *rest, size
 
 	if (read_tag(rest, &weak, &tag) < 0 || ++*tags > THR_VERSIONS_MAX)
 		return -EINVAL;
-	version = read_version(tag);
+	version = thr_version_read(tag);
 	if (!version || (weak && condition->kind == THR_IF_MATCH))
 		return 0;
 	if (condition->count == THR_VERSIONS_MAX)

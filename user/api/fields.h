@@ -35,6 +35,9 @@ bool thr_accept_prefers_open_metrics(const struct thr_accept *accept);
  */
 int thr_condition_add(struct thr_condition *condition, int kind, struct thr_slice value);
 
+/* A version in digits, as an entity tag has it between its quotes; 0: it is none. */
+uint64_t thr_version_read(struct thr_slice text);
+
 /* The token of an Authorization field of the scheme Bearer (RFC 6750, 2.1), in any case; an
  * empty slice when it is of another scheme or malformed. */
 struct thr_slice thr_bearer_token(struct thr_slice value);

@@ -37,7 +37,7 @@
 #define SMALL_BODY 65536     /* the largest body but for POST /check */
 #define LARGE_BODY (1 << 20) /* and the largest of that */
 #define LARGE_MAX 64
-#define ANSWER_MAX (256 * 1024) /* the body of the largest batch's answer */
+#define ANSWER_MAX (256 * 1024) /* the body of the largest batch's answer, or page of configs */
 
 /* --- a request ---------------------------------------------------------------------- */
 
@@ -227,7 +227,7 @@ void event_refused(struct client *client, enum refusal refusal);
 void events_begin(struct thr_api *api);
 void events_end(struct thr_api *api); /* tells what is left; an event may follow */
 
-/* --- the calls: check.c, config.c, report.c -------------------------------------------- */
+/* --- the calls: check.c, config.c, config_list.c, report.c ------------------------------ */
 
 void check_begin(struct client *client, char *body, size_t length);
 void check_forget(struct client *client);
@@ -237,6 +237,9 @@ void config_begin(struct client *client, const struct thr_http_request *request,
 		  struct thr_slice segment, const struct thr_condition *condition);
 void config_body(struct client *client, const char *body, size_t length);
 void config_forget(struct client *client);
+
+/* A request for all of them. */
+void config_list(struct client *client, const struct thr_http_request *request);
 
 void report_health(struct client *client);
 void report_ready(struct client *client);
@@ -271,7 +274,7 @@ struct thr_api {
 	struct thr_check_list checks;	 /* being asked */
 	char in[SCRATCH];		 /* what was read last */
 	char head[8192];		 /* the head of an answer, and a body that fits */
-	char body[ANSWER_MAX];		 /* that of a check */
+	char body[ANSWER_MAX];		 /* that of a check, or of a page */
 };
 
 /* Now, as an IMF-fixdate. */

@@ -19,6 +19,7 @@ static const char *const on_error_names[] = {
 	[THR_ON_ERROR_DENY] = "deny",
 };
 #define REFILL_TEXT 32
+#define MEMBERS_MAX (THR_QUOTA_TEXT - sizeof("{}\n"))
 #define ON_ERRORS (sizeof(on_error_names) / sizeof(on_error_names[0]))
 
 static void release(json_t **json)
@@ -158,13 +159,44 @@ const char *thr_quota_words(const struct thr_quota *quota, char text[static THR_
 	return text;
 }
 
-size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT])
+/* Its members, with commas between them. */
+static size_t format_members(const struct thr_quota *quota, char text[static MEMBERS_MAX])
 {
 	char refill[REFILL_TEXT];
 
-	return (size_t)snprintf(text, THR_QUOTA_TEXT,
-				"{\"capacity\":%" PRIu64
-				",\"refill_per_second\":%s,\"on_error\":\"%s\"}\n",
+	return (size_t)snprintf(text, MEMBERS_MAX,
+				"\"capacity\":%" PRIu64
+				",\"refill_per_second\":%s,\"on_error\":\"%s\"",
 				quota->capacity, write_refill(quota->refill_per_s, refill),
 				on_error_names[quota->on_error]);
+}
+
+size_t thr_quota_format(const struct thr_quota *quota, char text[static THR_QUOTA_TEXT])
+{
+	char members[MEMBERS_MAX];
+
+	format_members(quota, members);
+	return (size_t)snprintf(text, THR_QUOTA_TEXT, "{%s}\n", members);
+}
+
+bool thr_quota_put(struct thr_writer *writer, struct thr_slice key, const struct thr_quota *quota)
+{
+	CLEANUP(release) json_t *name = json_stringn(key.at, key.length);
+	struct thr_writer text = *writer;
+	char members[MEMBERS_MAX];
+	size_t length;
+
+	THR_PUT(&text, "{\"key\":");
+	length =
+		name ? json_dumpb(name, text.at, (size_t)(text.end - text.at), JSON_ENCODE_ANY) : 0;
+	if (!length)
+		return false;
+	text.at += length;
+	THR_PUT(&text, ",");
+	thr_put(&text, members, format_members(quota, members));
+	THR_PUT(&text, ",\"etag\":\"\\\"");
+	thr_put_decimal(&text, quota->version);
+	THR_PUT(&text, "\\\"\"}");
+	*writer = text;
+	return true;
 }
