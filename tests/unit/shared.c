@@ -284,6 +284,27 @@ static void a_value_of_somebody_else_is_a_full_bucket(void **state)
 	end(&fixture);
 }
 
+/* A clock of Redis that was set back by 36 years leaves a debt that is not in 64 bits of ticks:
+ * what is left of it there would be a second. */
+static void a_debt_that_no_limit_leads_to_is_an_empty_bucket(void **state)
+{
+	const struct thr_quota quota = quota_of(10, 0.001);
+	struct fixture fixture;
+	char command[64];
+	long long now_s;
+
+	(void)state;
+	begin(&fixture, 0, 0);
+	now_s = redis_number(&fixture.server, "EVAL return(redis.call('TIME')[1]+0) 0");
+	snprintf(command, sizeof(command), "SET t:check:k %lld:0",
+		 now_s + (long long)((1ULL << 60) / NS_PER_S) + 2);
+	server_do(&fixture.server, command);
+	assert_false(take(&fixture.store, "k", &quota, 0).allowed);
+	assert_false(take(&fixture.store, "k", &quota, 1).allowed);
+	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 0);
+	end(&fixture);
+}
+
 static void who_leaves_is_not_called(void **state)
 {
 	const struct thr_quota quota = quota_of(3, 0.001);
@@ -686,6 +707,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_bucket_expires_when_it_is_full),
 		cmocka_unit_test(scripts_that_were_flushed_are_found_again),
 		cmocka_unit_test(a_value_of_somebody_else_is_a_full_bucket),
+		cmocka_unit_test(a_debt_that_no_limit_leads_to_is_an_empty_bucket),
 		cmocka_unit_test(who_leaves_is_not_called),
 		cmocka_unit_test(more_keys_than_are_remembered_are_served),
 		cmocka_unit_test(nobody_waits_longer_than_the_deadline),

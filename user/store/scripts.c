@@ -13,21 +13,22 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
 };
 
 /*
- * Time and debt of a bucket. A value that is no TAT is that of a full bucket, and is
- * written over. A bucket in debt expires a millisecond after it is full: Redis counts from
- * a clock that it cut to milliseconds.
+ * Time and debt of a bucket; no less than 0 is owed. A value that is no TAT is that of a full
+ * bucket, and is written over. A bucket in debt expires a millisecond after it is full: Redis
+ * counts from a clock that it cut to milliseconds.
  */
 #define BUCKET                                                                                     \
 	"local S = 16000000000\n"                                                                  \
 	"local now = redis.call('TIME')\n"                                                         \
 	"local ns, nt = tonumber(now[1]), now[2] * 16000\n"                                        \
-	"local ds, dt = 0, 0\n"                                                                    \
-	"local s, t = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+)$')\n"           \
-	"if s then\n"                                                                              \
-	"  ds, dt = s - ns, t - nt\n"                                                              \
-	"  if dt < 0 then ds, dt = ds - 1, dt + S end\n"                                           \
-	"  if ds < 0 then ds, dt = 0, 0 end\n"                                                     \
+	"local function minus(s, t, us, ut)\n"                                                     \
+	"  s, t = s - us, t - ut\n"                                                                \
+	"  if t < 0 then s, t = s - 1, t + S end\n"                                                \
+	"  if s < 0 then return 0, 0 end\n"                                                        \
+	"  return s, t\n"                                                                          \
 	"end\n"                                                                                    \
+	"local s, t = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+)$')\n"           \
+	"local ds, dt = minus(s or 0, t or 0, ns, nt)\n"                                           \
 	"local function keep()\n"                                                                  \
 	"  local s, t = ns + ds, nt + dt\n"                                                        \
 	"  if t >= S then s, t = s + 1, t - S end\n"                                               \
@@ -38,14 +39,17 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
 /*
  * thr_bucket_judge() on pairs, for runs of equal takings. A debt beyond the window is from a
  * larger limit, and is cut to this one: for good only where a taking asks, and who asks knows
- * what is set for keys. Until then it may be the caller's limit that is the wrong one. Of a run, as
- * many conform as the largest multiple that stays in the window; found by halving, for a quotient
- * may be beyond the exact range. What is leased ahead is at most half of what is left, and nothing
- * where a taking was refused: it would wait for tokens that others hold.
+ * what is set for keys. Until then it may be the caller's limit that is the wrong one. What is
+ * told of it is three years at most, longer than any window: ticks of more need not be in 64 bits.
+ *
+ * Of a run, as many conform as the largest multiple that stays in the window; found by halving,
+ * for a quotient may be beyond the exact range. What is leased ahead is at most half of what is
+ * left, and nothing where a taking was refused: it would wait for tokens that others hold.
  */
 static const char take[] =
 	BUCKET "local ws, wt = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
-	       "local bs, bt, changed, refused = ds, dt, false, false\n"
+	       "local bs, bt = math.min(ds, 100000000), dt\n"
+	       "local changed, refused = false, false\n"
 	       "local function within(s, t, es, et) return s < es or s == es and t <= et end\n"
 	       "local es, et = ws, wt + 800000000\n"
 	       "if et >= S then es, et = es + 1, et - S end\n"
@@ -74,8 +78,7 @@ static const char take[] =
 	       "end\n"
 	       "local as, at = tonumber(ARGV[3]), tonumber(ARGV[4])\n"
 	       "if (as > 0 or at > 0) and not refused and within(ds, dt, ws, wt) then\n"
-	       "  local ls, lt = ws - ds, wt - dt\n"
-	       "  if lt < 0 then ls, lt = ls - 1, lt + S end\n"
+	       "  local ls, lt = minus(ws, wt, ds, dt)\n"
 	       "  ls, lt = math.floor(ls / 2), math.floor((ls % 2 * S + lt) / 2)\n"
 	       "  if within(ls, lt, as, at) then as, at = ls, lt end\n"
 	       "  ds, dt = after(1, as, at)\n"
@@ -84,19 +87,13 @@ static const char take[] =
 	       "if changed then keep() end\n"
 	       "return {bs, bt, ns, nt}\n";
 
-/* Time has paid for a part of what was leased; and more than the debt cannot be owed. */
+/* Time has paid for a part of what was leased, none where the clock went back; and more than
+ * the debt cannot be owed. */
 static const char give_back[] =
-	BUCKET "local rs, rt = ARGV[1] + ARGV[3] - ns, ARGV[2] + ARGV[4] - nt\n"
-	       "local carry = math.floor(rt / S)\n"
-	       "rs, rt = rs + carry, rt - carry * S\n"
-	       "if rs < 0 or rs == 0 and rt == 0 then return 0 end\n"
-	       "ds, dt = ds - rs, dt - rt\n"
-	       "if dt < 0 then ds, dt = ds - 1, dt + S end\n"
-	       "if ds < 0 or ds == 0 and dt == 0 then\n"
-	       "  redis.call('DEL', KEYS[1])\n"
-	       "else\n"
-	       "  keep()\n"
-	       "end\n"
+	BUCKET "local rs, rt = minus(ARGV[1], ARGV[2], minus(ns, nt, ARGV[3], ARGV[4]))\n"
+	       "if rs == 0 and rt == 0 then return 0 end\n"
+	       "ds, dt = minus(ds, dt, rs, rt)\n"
+	       "if ds == 0 and dt == 0 then redis.call('DEL', KEYS[1]) else keep() end\n"
 	       "return 1\n";
 
 /*
