@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The scripts on buckets inside a real Redis, at any moment that the test wants it to be, beside
- * thr_bucket.h: small and large numbers, and those where one tick more makes the difference.
+ * The scripts on buckets inside a real Redis, at any moment that the test wants
+ * it to be, beside thr_bucket.h: small and large numbers, and those where one
+ * tick more makes the difference.
  */
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include "thr_bucket.h"
 
 #define ARGUMENTS 128
+#define RUNS 32
+#define RUN_MOST 500000
 #define STEPS 3000
 
 struct inside {
@@ -57,7 +60,8 @@ static void put_ticks(struct inside *inside, uint64_t ticks)
 	put(inside, ticks % THR_TICKS_PER_S);
 }
 
-/* Run it for the bucket "b" with what was put, while the clock of Redis says what `now` does. */
+/* Run it for the bucket "b" with what was put, while the clock of Redis says
+ * what `now` does. */
 static redisReply *run(struct inside *inside, enum thr_script script)
 {
 	static const char clock[] = "local real = redis\n"
@@ -82,7 +86,8 @@ static redisReply *run(struct inside *inside, enum thr_script script)
 	return reply;
 }
 
-/* Ticks between the epoch and the moment do not fit: only a debt is told in them. */
+/* Ticks between the epoch and the moment do not fit: only a debt is told in
+ * them. */
 static void set_debt(struct inside *inside, uint64_t debt)
 {
 	uint64_t ticks = inside->now[1] + debt % THR_TICKS_PER_S;
@@ -145,9 +150,113 @@ static uint64_t any_debt(__u64 *random, uint64_t window)
 	}
 }
 
+/* --- TAKE --- */
+
+struct taking {
+	uint64_t window, debt;
+	uint64_t token, lease; /* how many */
+	bool is_informed;
+	uint64_t spent[RUNS], count[RUNS];
+	size_t runs;
+};
+
+static struct taking any_taking(__u64 *random)
+{
+	struct taking taking = {
+		.window = 1 + any(random, 59),
+		.is_informed = next_random(random) % 2,
+		.runs = next_random(random) % 4 ? next_random(random) % 4 : RUNS,
+	};
+
+	taking.debt = any_debt(random, taking.window);
+	taking.token = 1 + any(random, 59) % taking.window;
+	taking.lease = next_random(random) % 2 ? any(random, 18) : 0;
+	for (size_t i = 0; i < taking.runs; i++) {
+		uint64_t all = next_random(random) % 4 ? any(random, 8) : RUN_MOST;
+		uint64_t some = 1 + any(random, 8);
+
+		taking.count[i] = all ? all : 1;
+		taking.spent[i] = next_random(random) % 2 ? taking.window / some
+							  : any(random, 59) % taking.window;
+		taking.spent[i] += !taking.spent[i];
+	}
+	return taking;
+}
+
+/* The debt that it leaves in Redis. */
+static uint64_t judge(const struct taking *taking)
+{
+	uint64_t debt = taking->debt, room;
+	bool changed = false, refused = false;
+
+	for (size_t i = 0; i < taking->runs; i++) {
+		for (uint64_t n = 0; n < taking->count[i]; n++) {
+			struct thr_taking one =
+				thr_bucket_judge(debt, 0, taking->window, taking->spent[i]);
+
+			debt = one.state;
+			changed |= !one.wait;
+			refused |= one.wait;
+			if (one.wait)
+				break;
+		}
+	}
+	if (!taking->runs && debt > taking->window + THR_CLOCK_SKEW)
+		debt = taking->window;
+	room = debt < taking->window ? (taking->window - debt) / 2 / taking->token : 0;
+	if (room > taking->lease)
+		room = taking->lease;
+	if (room && !refused) {
+		debt += room * taking->token;
+		changed = true;
+	}
+	return changed || (taking->is_informed && taking->runs) ? debt : taking->debt;
+}
+
+static void call_take(struct inside *inside, const struct taking *taking)
+{
+	redisReply *reply;
+
+	put_ticks(inside, taking->window);
+	put_ticks(inside, taking->token);
+	put(inside, taking->lease);
+	put(inside, taking->is_informed);
+	for (size_t i = 0; i < taking->runs; i++) {
+		put_ticks(inside, taking->spent[i]);
+		put(inside, taking->count[i]);
+	}
+	reply = run(inside, THR_SCRIPT_TAKE);
+	assert_int_equal(reply->elements, 4);
+	assert_int_equal(reply->element[0]->integer * (long long)THR_TICKS_PER_S +
+				 reply->element[1]->integer,
+			 taking->debt);
+	assert_int_equal(reply->element[2]->integer, inside->now[0]);
+	assert_int_equal(reply->element[3]->integer, inside->now[1]);
+	freeReplyObject(reply);
+}
+
+static void takings_are_judged_as_by_the_header_to_the_tick(void **state)
+{
+	__u64 random = 0x5eed0020;
+	struct inside inside;
+
+	(void)state;
+	begin(&inside);
+	for (int step = 0; step < STEPS; step++) {
+		struct taking taking = any_taking(&random);
+
+		any_moment(&inside, &random);
+		set_debt(&inside, taking.debt);
+		call_take(&inside, &taking);
+		expect_debt(&inside, judge(&taking));
+	}
+	end(&inside);
+}
+
 /* --- GIVE_BACK --- */
 
-/* What was leased `ago`, at or before now, or after it where the clock went back since. */
+/* What was leased `ago`, at or before now, or after it where the clock went
+ * back since. */
 static void give_back(struct inside *inside, uint64_t leased, uint64_t ago, bool went_back)
 {
 	uint64_t then[2] = {inside->now[0], inside->now[1] + THR_TICKS_PER_S};
@@ -201,6 +310,7 @@ static void no_more_is_given_back_than_was_leased_when_the_clock_goes_back(void 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(takings_are_judged_as_by_the_header_to_the_tick),
 		cmocka_unit_test(what_is_given_back_is_less_by_the_time_since),
 		cmocka_unit_test(no_more_is_given_back_than_was_leased_when_the_clock_goes_back),
 	};

@@ -513,6 +513,20 @@ static void redis_is_used_again_when_it_answers(void **state)
 
 /* --- leases --- */
 
+/* What another worker, which leases nothing, finds left. */
+static uint64_t left_to_others(struct fixture *fixture, const char *key,
+			       const struct thr_quota *quota)
+{
+	struct test_store other;
+	uint64_t left;
+
+	store_begin(&fixture->world, &other, 1);
+	store_use_redis(&other, &fixture->server, 0, 0);
+	left = take(&other, key, quota, 0).remaining;
+	store_end(&other);
+	return left;
+}
+
 static void a_lease_answers_without_calls_and_keeps_the_limit(void **state)
 {
 	const struct thr_quota quota = quota_of(1000, 0.001);
@@ -538,7 +552,7 @@ static bool has_come_back(void *context)
 	struct fixture *fixture = context;
 	const struct thr_quota quota = quota_of(1000, 0.01);
 
-	return take(&fixture->store, "k", &quota, 0).remaining == 998;
+	return left_to_others(fixture, "k", &quota) == 998;
 }
 
 static void what_was_leased_and_not_used_comes_back(void **state)
@@ -550,7 +564,7 @@ static void what_was_leased_and_not_used_comes_back(void **state)
 	begin(&fixture, 0, 50);
 	take(&fixture.store, "k", &quota, 1);
 	take(&fixture.store, "k", &quota, 1);
-	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 948);
+	assert_int_equal(left_to_others(&fixture, "k", &quota), 948);
 	turn_until(&fixture.world, has_come_back, &fixture);
 	end(&fixture);
 }
@@ -564,10 +578,57 @@ static void nothing_is_leased_where_takings_are_refused(void **state)
 	begin(&fixture, 0, 4);
 	assert_true(take(&fixture.store, "k", &quota, 1).allowed);
 	assert_false(take(&fixture.store, "k", &quota, 10).allowed);
-	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 9);
+	assert_int_equal(left_to_others(&fixture, "k", &quota), 9);
 	/* At most half of what is left. */
 	assert_true(take(&fixture.store, "k", &quota, 5).allowed);
-	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 2);
+	assert_int_equal(left_to_others(&fixture, "k", &quota), 2);
+	end(&fixture);
+}
+
+static void the_last_tokens_are_granted_where_some_are_leased(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0, 8);
+	for (uint64_t burst = 1; burst <= 40; burst++) {
+		const struct thr_quota quota = quota_of(burst, burst % 2 ? 0.001 : 1.01);
+		uint64_t allowed = 0;
+		char key[8];
+
+		snprintf(key, sizeof(key), "%d", (int)burst);
+		while (take(&fixture.store, key, &quota, 1).allowed)
+			allowed++;
+		assert_int_equal(allowed, burst);
+	}
+	end(&fixture);
+}
+
+static void a_look_counts_what_this_worker_holds_as_left(void **state)
+{
+	const struct thr_quota quota = quota_of(10, 0.001);
+	struct test_store other;
+	struct fixture fixture;
+	struct thr_standing is;
+
+	(void)state;
+	begin(&fixture, 0, 4);
+	store_begin(&fixture.world, &other, 2);
+	store_use_redis(&other, &fixture.server, 0, 0);
+	take(&fixture.store, "k", &quota, 1);
+	take(&fixture.store, "k", &quota, 1);
+	assert_int_equal(left_to_others(&fixture, "k", &quota), 4);
+	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 8);
+	/* Others have the rest: this worker still grants what it holds. */
+	assert_true(take(&other, "k", &quota, 4).allowed);
+	assert_false(take(&other, "k", &quota, 0).allowed);
+	is = take(&fixture.store, "k", &quota, 0);
+	assert_true(is.allowed);
+	assert_int_equal(is.remaining, 4);
+	for (int i = 0; i < 4; i++)
+		assert_true(take(&fixture.store, "k", &quota, 1).allowed);
+	assert_false(take(&fixture.store, "k", &quota, 0).allowed);
+	store_end(&other);
 	end(&fixture);
 }
 
@@ -600,7 +661,7 @@ static void nobody_is_refused_for_what_this_worker_holds(void **state)
 		assert_true(asks[i].ask.standing.allowed);
 	}
 	/* Of the 8 that are left, half are leased. */
-	assert_int_equal(take(&fixture.store, "l", &quota, 0).remaining, 4);
+	assert_int_equal(left_to_others(&fixture, "l", &quota), 4);
 	end(&fixture);
 }
 
@@ -641,7 +702,7 @@ static void what_was_leased_comes_back_with_other_settings_and_at_the_end(void *
 	begin(&fixture, 0, 400);
 	take(&fixture.store, "k", &quota, 1);
 	take(&fixture.store, "k", &quota, 1);
-	assert_int_equal(take(&fixture.store, "k", &quota, 0).remaining, 598);
+	assert_int_equal(left_to_others(&fixture, "k", &quota), 598);
 	store_use_redis(&fixture.store, &fixture.server, 7000, 400);
 	turn_until(&fixture.world, has_come_back, &fixture);
 	/* Those of a call that is on its way, too; and nothing is leased after that. */
@@ -655,10 +716,10 @@ static void what_was_leased_comes_back_with_other_settings_and_at_the_end(void *
 	wait_for_ask(&fixture.store, &late);
 	while (thr_store_is_draining(fixture.store.store))
 		thr_loop_turn(fixture.world.loop, 100);
-	assert_int_equal(take(&fixture.store, "l", &quota, 0).remaining, 998);
-	assert_int_equal(take(&fixture.store, "m", &quota, 0).remaining, 998);
+	assert_int_equal(left_to_others(&fixture, "l", &quota), 998);
+	assert_int_equal(left_to_others(&fixture, "m", &quota), 998);
 	take(&fixture.store, "m", &quota, 1);
-	assert_int_equal(take(&fixture.store, "m", &quota, 0).remaining, 997);
+	assert_int_equal(left_to_others(&fixture, "m", &quota), 997);
 	end(&fixture);
 }
 
@@ -717,6 +778,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_lease_answers_without_calls_and_keeps_the_limit),
 		cmocka_unit_test(what_was_leased_and_not_used_comes_back),
 		cmocka_unit_test(nothing_is_leased_where_takings_are_refused),
+		cmocka_unit_test(the_last_tokens_are_granted_where_some_are_leased),
+		cmocka_unit_test(a_look_counts_what_this_worker_holds_as_left),
 		cmocka_unit_test(nobody_is_refused_for_what_this_worker_holds),
 		cmocka_unit_test(who_waits_is_answered_by_what_was_asked),
 		cmocka_unit_test(what_was_leased_comes_back_with_other_settings_and_at_the_end),

@@ -43,8 +43,8 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
  * told of it is three years at most, longer than any window: ticks of more need not be in 64 bits.
  *
  * Of a run, as many conform as the largest multiple that stays in the window; found by halving,
- * for a quotient may be beyond the exact range. What is leased ahead is at most half of what is
- * left, and nothing where a taking was refused: it would wait for tokens that others hold.
+ * for a quotient may be beyond the exact range. Whole tokens are leased ahead, from at most half
+ * of what is left, and none where a taking was refused: it would wait for tokens that others hold.
  */
 static const char take[] =
 	BUCKET "local ws, wt = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
@@ -54,35 +54,35 @@ static const char take[] =
 	       "local es, et = ws, wt + 800000000\n"
 	       "if et >= S then es, et = es + 1, et - S end\n"
 	       "if not within(ds, dt, es, et) then\n"
-	       "  ds, dt, changed = ws, wt, ARGV[5] == '1' and #ARGV > 5\n"
+	       "  ds, dt, changed = ws, wt, ARGV[6] == '1' and #ARGV > 6\n"
 	       "end\n"
 	       "local function after(count, ss, st)\n"
 	       "  local t = dt + count * st\n"
 	       "  local carry = math.floor(t / S)\n"
 	       "  return ds + count * ss + carry, t - carry * S\n"
 	       "end\n"
-	       "for i = 6, #ARGV, 3 do\n"
-	       "  local ss, st = tonumber(ARGV[i]), tonumber(ARGV[i + 1])\n"
-	       "  local low, high = 0, tonumber(ARGV[i + 2]) + 1\n"
-	       "  local middle = high - 1\n"
+	       "local function take(count, ss, st, es, et)\n"
+	       "  local low, middle, high = 0, count, count + 1\n"
 	       "  while high - low > 1 do\n"
 	       "    local s, t = after(middle, ss, st)\n"
-	       "    if within(s, t, ws, wt) then low = middle else high = middle end\n"
+	       "    if within(s, t, es, et) then low = middle else high = middle end\n"
 	       "    middle = math.floor((low + high) / 2)\n"
 	       "  end\n"
-	       "  if low < tonumber(ARGV[i + 2]) then refused = true end\n"
 	       "  if low > 0 then\n"
 	       "    ds, dt = after(low, ss, st)\n"
 	       "    changed = true\n"
 	       "  end\n"
+	       "  return low == count\n"
 	       "end\n"
-	       "local as, at = tonumber(ARGV[3]), tonumber(ARGV[4])\n"
-	       "if (as > 0 or at > 0) and not refused and within(ds, dt, ws, wt) then\n"
+	       "for i = 7, #ARGV, 3 do\n"
+	       "  local count, ss, st = tonumber(ARGV[i + 2]), ARGV[i], ARGV[i + 1]\n"
+	       "  if not take(count, ss, st, ws, wt) then refused = true end\n"
+	       "end\n"
+	       "local lease = tonumber(ARGV[5])\n"
+	       "if lease > 0 and not refused and within(ds, dt, ws, wt) then\n"
 	       "  local ls, lt = minus(ws, wt, ds, dt)\n"
 	       "  ls, lt = math.floor(ls / 2), math.floor((ls % 2 * S + lt) / 2)\n"
-	       "  if within(ls, lt, as, at) then as, at = ls, lt end\n"
-	       "  ds, dt = after(1, as, at)\n"
-	       "  changed = true\n"
+	       "  take(lease, ARGV[3], ARGV[4], after(1, ls, lt))\n"
 	       "end\n"
 	       "if changed then keep() end\n"
 	       "return {bs, bt, ns, nt}\n";

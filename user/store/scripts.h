@@ -9,8 +9,8 @@
  * judges, to the tick.
  *
  *   TAKE       KEYS  a bucket
- *              ARGV  window, ahead (two numbers each), whether all that is set for keys is
- *                    known (1 or 0); then runs: spent (two), how often
+ *              ARGV  window, a token to be leased (two numbers each), how many; whether all
+ *                    that is set for keys is known (1 or 0); then runs: spent (two), how often
  *              ->    the debt before, as two numbers; Redis' time, as two
  *   GIVE_BACK  KEYS  a bucket
  *              ARGV  what was leased and not used, and when by Redis' time (two numbers each)

@@ -12,8 +12,7 @@
 #define GATHER_LEAST 8	       /* takings of a flight, for its key to be one that many ask for */
 #define GATHER_EACH_NS 20000ULL
 #define GATHER_MOST_NS THR_NS_PER_MS
-#define RUN_MOST 500000 /* times the ticks of a second, that is exact in the script */
-#define FIRST_RUN 5	/* argument */
+#define FIRST_RUN 6 /* argument */
 #define ARGUMENTS (FIRST_RUN + 3 * THR_FLIGHT_RUNS)
 
 static struct thr_ask *first_of(const struct thr_link *list)
@@ -31,7 +30,7 @@ static bool board(struct thr_flight *flight, struct thr_ask *ask)
 	if (flight->runs && flight->window != ask->limit.window)
 		return false;
 	if (!flight->runs || flight->run[flight->runs - 1].spent != spent ||
-	    flight->run[flight->runs - 1].count == RUN_MOST) {
+	    flight->run[flight->runs - 1].count == THR_RUN_MOST) {
 		if (flight->runs == THR_FLIGHT_RUNS)
 			return false;
 		flight->run[flight->runs++] = (struct thr_run){.spent = spent};
@@ -56,21 +55,22 @@ static void board_lease(struct thr_shared *shared, struct thr_flight *flight, ui
 	if (!takes)
 		return;
 	if (shared->lease && key->taken_ns && asked_ns - key->taken_ns < RECENT_NS)
-		flight->ahead = thr_lease_wanted(shared, key, &first_of(&flight->asks)->limit);
+		flight->lease = thr_lease_wanted(shared, &first_of(&flight->asks)->limit);
 	key->taken_ns = asked_ns;
 }
 
 static int send_flight(struct thr_shared *shared, struct thr_flight *flight)
 {
-	struct thr_duration_text window, ahead, spent[THR_FLIGHT_RUNS];
+	struct thr_duration_text window, token, spent[THR_FLIGHT_RUNS];
 	struct thr_slice name = {flight->key->name, flight->key->name_length};
-	char how_often[THR_FLIGHT_RUNS][THR_DECIMAL_MAX];
+	char how_often[THR_FLIGHT_RUNS][THR_DECIMAL_MAX], lease[THR_DECIMAL_MAX];
 	struct thr_slice argument[ARGUMENTS];
 	size_t used = FIRST_RUN;
 
 	thr_duration_write(flight->window, &window, &argument[0]);
-	thr_duration_write(flight->ahead, &ahead, &argument[2]);
-	argument[4] = shared->is_informed ? THR_SLICE("1") : THR_SLICE("0");
+	thr_duration_write(flight->lease.spent, &token, &argument[2]);
+	argument[4] = thr_decimal(flight->lease.count, lease);
+	argument[5] = shared->is_informed ? THR_SLICE("1") : THR_SLICE("0");
 	for (uint32_t i = 0; i < flight->runs; i++) {
 		const struct thr_run *run = &flight->run[i];
 
@@ -161,19 +161,31 @@ static uint64_t judge_runs(struct thr_flight *flight, uint64_t debt, bool *ret_r
 	return debt;
 }
 
+/* How much the script leased, which found nothing of the flight refused and left `debt`. */
+static uint64_t leased_by(const struct thr_flight *flight, uint64_t debt)
+{
+	uint64_t tokens;
+
+	if (!flight->lease.count || debt > flight->window)
+		return 0;
+	tokens = (flight->window - debt) / 2 / flight->lease.spent;
+	if (tokens > flight->lease.count)
+		tokens = flight->lease.count;
+	return tokens * flight->lease.spent;
+}
+
+/* Where some of them take, there is no lease; to those who look, it is left. */
 static void settle(struct thr_flight *flight, const uint64_t number[static 4])
 {
 	struct thr_shared_key *key = flight->key;
 	struct thr_shared *shared = flight->shared;
 	uint64_t debt = number[0] * THR_TICKS_PER_S + number[1], leased = 0;
+	uint64_t held = key->lease.left < debt ? key->lease.left : debt;
 	bool refused = false;
 
-	debt = judge_runs(flight, debt, &refused);
-	if (flight->ahead && !refused && debt <= flight->window) {
-		leased = (flight->window - debt) / 2;
-		if (leased > flight->ahead)
-			leased = flight->ahead;
-	}
+	debt = held + judge_runs(flight, debt - held, &refused);
+	if (!refused)
+		leased = leased_by(flight, debt);
 	key->bound = (flight->call.sent_ns << THR_TICK_SHIFT) + debt + leased;
 	key->bound_ns = flight->call.sent_ns;
 	key->trust = shared->trust - (flight->leases_ended != key->leases_ended);

@@ -17,14 +17,14 @@
 
 #define THR_SHARED_KEYS 65536 /* a power of two */
 #define THR_FLIGHT_RUNS 32
+#define THR_RUN_MOST 500000 /* times the ticks of a second, that is exact in the script */
 
-/* Tokens that were taken ahead. */
+/* Tokens that were taken ahead. While a taking waits for the key, there are none. */
 struct thr_lease {
 	struct thr_link item;
-	uint64_t left;	   /* to be used, ticks; 0: none */
-	uint64_t fresh;	   /* of them, at most, from the last call */
-	uint64_t fresh_ns; /* when it was sent */
-	uint64_t at[2];	   /* and judged, seconds and ticks by Redis' clock */
+	uint64_t left;	  /* to be used, ticks; 0: none */
+	uint64_t sent_ns; /* the call that brought them */
+	uint64_t at[2];	  /* when it was judged, seconds and ticks by Redis' clock */
 	uint64_t used_ns;
 	uint64_t window; /* of the limit */
 };
@@ -63,7 +63,8 @@ struct thr_flight {
 	struct thr_shared *shared;
 	struct thr_shared_key *key;
 	struct thr_link asks; /* in the order of the runs */
-	uint64_t window, ahead;
+	uint64_t window;
+	struct thr_run lease;  /* what to take ahead: none, or as many tokens */
 	uint32_t leases_ended; /* of the key, when it left */
 	uint32_t runs;
 	struct thr_run run[THR_FLIGHT_RUNS];
@@ -146,13 +147,12 @@ void thr_duration_write(uint64_t ticks, struct thr_duration_text *text,
 
 /* --- shared_lease.c --- */
 
-/* Take from what was leased. Returns false when it is not enough; it was given back then, but
- * for a part of a token. */
+/* Take from what was leased. Returns false when it is not enough; it was given back then. */
 bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struct thr_ask *ask);
 
-/* How many ticks to ask for with a taking. */
-uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_shared_key *key,
-			  const struct thr_store_limit *limit);
+/* What to ask for with a taking: as many tokens, none. */
+struct thr_run thr_lease_wanted(const struct thr_shared *shared,
+				const struct thr_store_limit *limit);
 
 /* `ticks` were granted to the flight, at `at` by Redis' clock. */
 void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, uint64_t ticks,

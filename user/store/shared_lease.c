@@ -9,11 +9,8 @@
  * tokens, and grants none.
  *
  * Nobody is refused for want of tokens that this worker holds: a taking for which the lease
- * is not enough ends it, and what is given back reaches Redis before the call. Only a part
- * of a token stays, and is used with the next lease: giving back takes a call, and what time
- * has paid for meanwhile would be lost each time. It holds nobody up for more than the second
- * after which it goes back. And who ends, or has other settings,
- * gives back at once; what a call brings that is on its way then, too.
+ * is not enough ends it, and what is given back reaches Redis before the call. And who ends,
+ * or has other settings, gives back at once; what a call brings that is on its way then, too.
  */
 #include <stdlib.h>
 
@@ -62,8 +59,8 @@ static void give_back(struct thr_shared *shared, const struct thr_shared_key *ke
 void thr_lease_end(struct thr_shared *shared, struct thr_shared_key *key)
 {
 	struct thr_lease *lease = &key->lease;
-	uint64_t paid = (thr_loop_now_ns(shared->loop) - lease->fresh_ns) << THR_TICK_SHIFT;
-	uint64_t ticks = lease->left < lease->fresh ? lease->left : lease->fresh;
+	uint64_t paid = (thr_loop_now_ns(shared->loop) - lease->sent_ns) << THR_TICK_SHIFT;
+	uint64_t ticks = lease->left;
 
 	if (!ticks)
 		return;
@@ -77,12 +74,6 @@ void thr_lease_end(struct thr_shared *shared, struct thr_shared_key *key)
 		give_back(shared, key, ticks);
 }
 
-/* A part of a token that comes back within a second. */
-static bool is_remainder(const struct thr_lease *lease, const struct thr_store_limit *limit)
-{
-	return lease->left < THR_TICKS_PER_S && lease->left < thr_bucket_ticks(limit->interval, 1);
-}
-
 bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struct thr_ask *ask)
 {
 	uint64_t spent = thr_stand_spent(&ask->limit, ask->cost);
@@ -92,8 +83,7 @@ bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struc
 	if (!lease->left || !spent)
 		return false;
 	if (lease->window != ask->limit.window || lease->left < spent) {
-		if (lease->window != ask->limit.window || !is_remainder(lease, &ask->limit))
-			thr_lease_end(shared, key);
+		thr_lease_end(shared, key);
 		return false;
 	}
 	lease->left -= spent;
@@ -107,13 +97,16 @@ bool thr_lease_take(struct thr_shared *shared, struct thr_shared_key *key, struc
 	return true;
 }
 
-uint64_t thr_lease_wanted(const struct thr_shared *shared, const struct thr_shared_key *key,
-			  const struct thr_store_limit *limit)
+struct thr_run thr_lease_wanted(const struct thr_shared *shared,
+				const struct thr_store_limit *limit)
 {
+	struct thr_run run = {.spent = thr_bucket_ticks(limit->interval, 1)};
 	uint64_t tokens = shared->lease < limit->burst ? shared->lease : limit->burst;
-	uint64_t ticks = thr_bucket_ticks(limit->interval, tokens);
 
-	return ticks > key->lease.left ? ticks - key->lease.left : 0;
+	/* Of a token that comes back within a tick none need be held. */
+	if (run.spent)
+		run.count = tokens < THR_RUN_MOST ? (uint32_t)tokens : THR_RUN_MOST;
+	return run;
 }
 
 void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, uint64_t ticks,
@@ -123,9 +116,8 @@ void thr_lease_add(struct thr_shared *shared, const struct thr_flight *flight, u
 
 	if (!ticks)
 		return;
-	lease->left += ticks;
-	lease->fresh = ticks;
-	lease->fresh_ns = flight->call.sent_ns;
+	lease->left = ticks;
+	lease->sent_ns = flight->call.sent_ns;
 	lease->at[0] = at[0];
 	lease->at[1] = at[1];
 	lease->used_ns = thr_loop_now_ns(shared->loop);
