@@ -9,9 +9,19 @@ import re
 import threading
 import time
 
-from api import SLOW, Api, check_for, check_until, json_of, serve, wait_for_metric
+from api import (
+    SLOW,
+    Api,
+    api_section,
+    check_for,
+    check_until,
+    json_of,
+    serve,
+    wait_for_metric,
+)
 from client import ask_once
-from daemon import limit, route
+from daemon import Daemon, configuration, limit, route
+from nameserver import answering, nameservers, silent
 from redis import PATIENT, Redis, store
 from support import (
     cases,
@@ -221,6 +231,16 @@ def test_daemon_starts_while_it_is_frozen():
     expect_in_time(taken)
     expect("degraded", {one.verdict["degraded"] for one in taken}, {True})
     expect_back(api, "any")
+
+
+def test_name_of_it_is_found_while_the_first_nameserver_is_away():
+    redis = Redis()
+    etc = {"resolv.conf": nameservers(silent(), answering("127.0.0.1")), "hosts": ""}
+    section = store(f"redis://redis.test:{redis.port}")
+
+    api = Api(Daemon(configuration([], api=api_section(), store=section), etc=etc))
+
+    expect_in_time(check_until(api, "any", lambda verdict: not verdict["degraded"]))
 
 
 def test_nobody_waits_while_the_breaker_is_open():

@@ -5,13 +5,13 @@ Targets that cannot be reached, and what is done about it: another target where 
 is safe, else 502, 503 or 504. A request that may have been acted on is not sent
 twice unless that makes no difference.
 """
-import os
 import socket
 import threading
 
 from daemon import Daemon, configuration, start
 from message import response
-from support import Skip, cases, defer, expect, expect_match, expect_within, run_suite
+from nameserver import nameservers, silent
+from support import cases, defer, expect, expect_match, expect_within, run_suite
 from upstream import Deaf, Refusing, Upstream, answering
 
 GOOD = response(b"good")
@@ -277,19 +277,8 @@ def test_name_that_does_not_exist_is_an_error_of_the_upstream():
 NAMED = "target.test"
 
 
-def silent_nameserver():
-    """The address of one that never answers."""
-    if os.geteuid() != 0:
-        raise Skip("needs root, for port 53")
-    address = f"127.53.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    defer(server.close)
-    server.bind((address, 53))
-    return address
-
-
 def test_name_that_is_not_resolved_in_time_is_504():
-    etc = {"resolv.conf": f"nameserver {silent_nameserver()}\n", "hosts": ""}
+    etc = {"resolv.conf": nameservers(silent()), "hosts": ""}
     config = configuration([{"path": "/", "target": f"http://{NAMED}:80"}], upstream=SHORT)
     client = Daemon(config, etc=etc).connect()
     client.sock.settimeout(2)

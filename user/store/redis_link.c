@@ -313,6 +313,12 @@ static void connect_next(struct thr_redis_link *link)
 	lose(link, link->why);
 }
 
+static void connect_found(struct thr_redis_link *link)
+{
+	link->parts.found(link->parts.context);
+	connect_next(link);
+}
+
 static void on_resolved(void *context, const struct thr_address *address, size_t count,
 			uint32_t ttl_s)
 {
@@ -330,7 +336,7 @@ static void on_resolved(void *context, const struct thr_address *address, size_t
 	}
 	memcpy(link->address, address, count * sizeof(*address));
 	link->address_count = count;
-	connect_next(link);
+	connect_found(link);
 }
 
 static void connect_socket(struct thr_redis_link *link, const char *path)
@@ -338,6 +344,7 @@ static void connect_socket(struct thr_redis_link *link, const char *path)
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int r = -ENAMETOOLONG;
 
+	link->parts.found(link->parts.context);
 	link->state = CONNECTING;
 	if (strlen(path) < sizeof(to.sun_path)) {
 		memcpy(to.sun_path, path, strlen(path));
@@ -353,7 +360,7 @@ static int connect_host(struct thr_redis_link *link)
 
 	link->address_count = thr_fixed_addresses(link->host, link->address);
 	if (link->address_count) {
-		connect_next(link);
+		connect_found(link);
 		return 0;
 	}
 	lookup = malloc(sizeof(*lookup));

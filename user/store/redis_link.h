@@ -7,7 +7,8 @@
  *                in turn
  *
  * What is sent in a turn of the loop leaves in one write at its end. Callbacks come from the
- * loop only, never out of the functions below; after thr_redis_link_close() none does.
+ * loop only, never out of the functions below, but for `found`; after thr_redis_link_close()
+ * none does.
  */
 #ifndef THR_REDIS_LINK_H
 #define THR_REDIS_LINK_H
@@ -34,6 +35,8 @@ struct thr_redis_link_parts {
 	unsigned int turn;	/* which of the host's addresses is tried first, by its number */
 	struct ssl_ctx_st *tls; /* NULL: none */
 
+	/* Its address is known, and connected to. Maybe before thr_redis_link_open() returns. */
+	void (*found)(void *context);
 	void (*opened)(void *context);
 	void (*received)(void *context, const char *bytes, size_t length);
 	/* It is lost: what is left is to close it. `why` is one line, valid in the call. */

@@ -24,7 +24,10 @@
 
 #define TIMER_LATE_MS 16 /* of the loop */
 
-/* Opening and greeting, at least: many times what they take, and little enough for a probe
+/* Finding the address: as long as it takes with two nameservers that are silent. */
+#define FINDING_MS 5000
+
+/* Connecting and greeting, at least: many times what they take, and little enough for a probe
  * that was lost to be noticed. */
 #define GREETING_MS 500
 
@@ -387,6 +390,15 @@ static void on_answered(void *context, unsigned int kind, void *owner, const red
 
 /* --- the connection --- */
 
+static void on_found(void *context)
+{
+	struct thr_redis_node *node = context;
+	uint64_t deadline_ms = node->shared->settings->deadline_ms;
+
+	thr_loop_arm(node->shared->loop, &node->timer,
+		     deadline_ms > GREETING_MS ? deadline_ms : GREETING_MS);
+}
+
 static void on_opened(void *context)
 {
 	struct thr_redis_node *node = context;
@@ -423,7 +435,6 @@ static void on_lost(void *context, const char *why)
 static void try_to_open(struct thr_redis_node *node)
 {
 	const struct thr_redis_shared *shared = node->shared;
-	uint64_t deadline_ms = shared->settings->deadline_ms;
 	const struct thr_redis_link_parts parts = {
 		.loop = shared->loop,
 		.resolver = shared->resolver,
@@ -432,6 +443,7 @@ static void try_to_open(struct thr_redis_node *node)
 		.port = node->port,
 		.turn = node->turn++,
 		.tls = shared->tls,
+		.found = on_found,
 		.opened = on_opened,
 		.received = on_received,
 		.lost = on_lost,
@@ -440,8 +452,7 @@ static void try_to_open(struct thr_redis_node *node)
 
 	/* The timer ends what cannot even be begun for want of memory. */
 	node->stage = NODE_OPENING;
-	thr_loop_arm(shared->loop, &node->timer,
-		     deadline_ms > GREETING_MS ? deadline_ms : GREETING_MS);
+	thr_loop_arm(shared->loop, &node->timer, FINDING_MS);
 	if (thr_redis_pipe_new(on_answered, node, &node->pipe) < 0 ||
 	    thr_redis_link_open(&parts, &node->link) < 0)
 		thr_loop_arm(shared->loop, &node->timer, 1);
