@@ -274,14 +274,19 @@ static void scripts_that_were_flushed_are_found_again(void **state)
 
 static void a_value_of_somebody_else_is_a_full_bucket(void **state)
 {
+	static const char *const commands[] = {"SET t:check:k hello", "RPUSH t:check:k hello",
+					       "HSET t:check:k hello 1"};
 	const struct thr_quota quota = quota_of(10, 0.001);
 	struct fixture fixture;
 
 	(void)state;
-	begin(&fixture, 0, 0);
-	server_do(&fixture.server, "SET t:check:k hello");
-	assert_int_equal(take(&fixture.store, "k", &quota, 1).remaining, 9);
-	end(&fixture);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		begin(&fixture, 0, 0);
+		server_do(&fixture.server, commands[i]);
+		assert_int_equal(take(&fixture.store, "k", &quota, 1).remaining, 9);
+		server_expect(&fixture.server, "TYPE t:check:k", "string");
+		end(&fixture);
+	}
 }
 
 /* A clock of Redis that was set back by 36 years leaves a debt that is not in 64 bits of ticks:

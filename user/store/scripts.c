@@ -13,7 +13,7 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
 };
 
 /*
- * Time and debt of a bucket; no less than 0 is owed. A value that is no TAT is that of a full
+ * Time and debt of a bucket; no less than 0 is owed. What is no TAT, of whatever type, is a full
  * bucket, and is written over. A bucket in debt expires a millisecond after it is full: Redis
  * counts from a clock that it cut to milliseconds.
  */
@@ -27,7 +27,12 @@ const char *const thr_sync_key_name[THR_SYNC_KEYS] = {
 	"  if s < 0 then return 0, 0 end\n"                                                        \
 	"  return s, t\n"                                                                          \
 	"end\n"                                                                                    \
-	"local s, t = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+)$')\n"           \
+	"local kept = redis.pcall('GET', KEYS[1])\n"                                               \
+	"if type(kept) == 'table' then\n"                                                          \
+	"  if not string.find(kept.err, 'WRONGTYPE') then return kept end\n"                       \
+	"  kept = false\n"                                                                         \
+	"end\n"                                                                                    \
+	"local s, t = string.match(kept or '', '^(%d+):(%d+)$')\n"                                 \
 	"local ds, dt = minus(s or 0, t or 0, ns, nt)\n"                                           \
 	"local function keep()\n"                                                                  \
 	"  local s, t = ns + ds, nt + dt\n"                                                        \
@@ -100,8 +105,12 @@ static const char give_back[] =
  * What quotas are kept by. Every change has a number, the next version. An epoch is the
  * time between two losses of memory: it ends when there is nothing, or when the version is
  * lower than one that a caller saw in the same epoch (a failover to a replica that had not
- * got all, a restart from an old dump), or when a change that a caller read is not in the
- * log. Callers that see a new epoch put back what they know.
+ * got all, a restart from an old dump), when a change that a caller read is not in the log,
+ * or when the log has more keys than are set or removed (somebody else deleted some). Callers
+ * that see a new epoch put back what they know.
+ *
+ * Of keys that were removed the log keeps the last 1000; who has not seen up to `floor` may have
+ * missed one, and reads all anew.
  *
  * The next version is the time in microseconds, if that is more than one over the last: what
  * Redis forgot is not given again, but in the same microsecond of a clock that went back.
@@ -126,10 +135,25 @@ static const char give_back[] =
 	"  local now = redis.call('TIME')\n"                                                       \
 	"  reach(math.max(version + 1, now[1] * 1000000 + now[2]))\n"                              \
 	"  redis.call('ZADD', log, string.format('%.0f', version), key)\n"                         \
+	"end\n"                                                                                    \
+	"local function set(key, text)\n"                                                          \
+	"  redis.call('HSET', quotas, key, text)\n"                                                \
+	"  redis.call('ZREM', removed, key)\n"                                                     \
+	"end\n"                                                                                    \
+	"local function bury(key, number)\n"                                                       \
+	"  redis.call('ZADD', removed, string.format('%.0f', number), key)\n"                      \
+	"  if redis.call('ZCARD', removed) <= 1000 then return end\n"                              \
+	"  local oldest = redis.call('ZPOPMIN', removed)[1]\n"                                     \
+	"  local dropped = tonumber(redis.call('ZSCORE', log, oldest) or 0)\n"                     \
+	"  redis.call('ZREM', log, oldest)\n"                                                      \
+	"  if dropped > tonumber(redis.call('HGET', meta, 'floor') or 0) then\n"                   \
+	"    redis.call('HSET', meta, 'floor', string.format('%.0f', dropped))\n"                  \
+	"  end\n"                                                                                  \
 	"end\n"
 
 /* An instance is alive for 3 s after its last sign of life. A change up to `floor` may have been
- * dropped from the log, any other was lost. */
+ * dropped from the log, any other was lost. How many keys of the log are neither set nor removed
+ * is remembered, so that one epoch is all that it takes to put back those that anybody knows. */
 static const char sync[] =
 	SYNC "local now = redis.call('TIME')\n"
 	     "local ms = now[1] * 1000 + math.floor(now[2] / 1000)\n"
@@ -141,7 +165,13 @@ static const char sync[] =
 	     "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
 	     "local last = tonumber(ARGV[8])\n"
 	     "local there = tonumber(redis.call('ZSCORE', log, ARGV[7]) or 0)\n"
-	     "if epoch == ARGV[1] and there < last and floor < last then begin() end\n"
+	     "local missing = redis.call('ZCARD', log) - redis.call('HLEN', quotas)\n"
+	     "  - redis.call('ZCARD', removed)\n"
+	     "local known = tonumber(redis.call('HGET', meta, 'missing') or 0)\n"
+	     "if missing ~= known then redis.call('HSET', meta, 'missing', missing) end\n"
+	     "if epoch == ARGV[1] and (missing > known or there < last and floor < last) then\n"
+	     "  begin()\n"
+	     "end\n"
 	     "local reply = {epoch, version, redis.call('ZCARD', instances), floor}\n"
 	     "if epoch ~= ARGV[1] then return reply end\n"
 	     "local changes = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[6], '+inf',\n"
@@ -149,12 +179,12 @@ static const char sync[] =
 	     "for i = 1, #changes, 2 do\n"
 	     "  reply[#reply + 1] = tonumber(changes[i + 1])\n"
 	     "  reply[#reply + 1] = changes[i]\n"
-	     "  reply[#reply + 1] = redis.call('HGET', quotas, changes[i]) or ''\n"
+	     "  reply[#reply + 1] = redis.call('HGET', quotas, changes[i])\n"
+	     "    or redis.call('ZSCORE', removed, changes[i]) or ''\n"
 	     "end\n"
 	     "return reply\n";
 
-/* Conditions as thr_condition_holds() has them. Of keys without a quota the log keeps the
- * last 1000; who has not seen up to `floor` may have missed one, and reads all anew. */
+/* Conditions as thr_condition_holds() has them. */
 static const char change[] =
 	SYNC "local kind, key = ARGV[4], ARGV[5]\n"
 	     "local text = redis.call('HGET', quotas, key)\n"
@@ -171,38 +201,37 @@ static const char change[] =
 	     "  if not text then return {'absent', 0} end\n"
 	     "  redis.call('HDEL', quotas, key)\n"
 	     "  note(key)\n"
-	     "  redis.call('ZADD', removed, string.format('%.0f', version), key)\n"
-	     "  if redis.call('ZCARD', removed) > 1000 then\n"
-	     "    local oldest = redis.call('ZPOPMIN', removed)\n"
-	     "    redis.call('ZREM', log, oldest[1])\n"
-	     "    redis.call('HSET', meta, 'floor', oldest[2])\n"
-	     "  end\n"
+	     "  bury(key, version)\n"
 	     "  return {'done', version}\n"
 	     "end\n"
 	     "if not text and redis.call('HLEN', quotas) >= tonumber(ARGV[7]) then\n"
 	     "  return {'full', 0}\n"
 	     "end\n"
 	     "note(key)\n"
-	     "redis.call('HSET', quotas, key, string.format('%.0f ', version) .. ARGV[6])\n"
-	     "redis.call('ZREM', removed, key)\n"
+	     "set(key, string.format('%.0f ', version) .. ARGV[6])\n"
 	     "return {text and 'done' or 'created', version}\n";
 
-/* Put back what is not there, or there in an older version; not what was removed since, as
- * far as Redis still knows: a removal that it forgot is undone. As many as callers have, which
- * is more than the most of one only where callers differ. */
-static const char restore[] = SYNC "for i = 4, #ARGV, 3 do\n"
-				   "  local key, own = ARGV[i], tonumber(ARGV[i + 1])\n"
-				   "  local text = redis.call('HGET', quotas, key)\n"
-				   "  local there = tonumber(text and string.match(text, '^%d+')\n"
-				   "    or redis.call('ZSCORE', removed, key) or 0)\n"
-				   "  if there < own then\n"
-				   "    reach(own)\n"
-				   "    note(key)\n"
-				   "    redis.call('HSET', quotas, key, ARGV[i + 2])\n"
-				   "    redis.call('ZREM', removed, key)\n"
-				   "  end\n"
-				   "end\n"
-				   "return {epoch}\n";
+/*
+ * Put back what is not there, or there in an older version; not what was removed since, as
+ * far as Redis or a caller still knows. A removal keeps its number, in the log it has a new
+ * one: so it does not undo what was set after it and is put back by another caller. As many as
+ * callers have, which is more than the most of one only where callers differ.
+ */
+static const char restore[] =
+	SYNC "for i = 4, #ARGV, 3 do\n"
+	     "  local key, own = ARGV[i], tonumber(ARGV[i + 1])\n"
+	     "  local text = redis.call('HGET', quotas, key)\n"
+	     "  local there = tonumber(text and string.match(text, '^%d+')\n"
+	     "    or redis.call('ZSCORE', removed, key) or 0)\n"
+	     "  if there < own then\n"
+	     "    local is_removed = ARGV[i + 2] == ''\n"
+	     "    if is_removed then redis.call('HDEL', quotas, key) end\n"
+	     "    reach(own)\n"
+	     "    note(key)\n"
+	     "    if is_removed then bury(key, own) else set(key, ARGV[i + 2]) end\n"
+	     "  end\n"
+	     "end\n"
+	     "return {epoch}\n";
 
 void thr_scripts_fill(struct thr_redis_script scripts[static THR_SCRIPTS])
 {

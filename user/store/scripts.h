@@ -18,13 +18,14 @@
  *              ARGV  epoch, version, a new epoch; instance, how many changes at most,
  *                    the number up to which all are known; the key and the number of
  *                    the last one that was read (0: none)
- *              ->    epoch, version, instances, floor; then a change: number, key, quota or ''
+ *              ->    epoch, version, instances, floor; then a change: number, key, and a quota,
+ *                    the number of a removal, or '' (neither is there)
  *   CHANGE     KEYS  as SYNC
  *              ARGV  epoch, version, a new epoch; what, key, quota, most quotas, condition,
  *                    whether any version does, versions
  *              ->    word, version or quota
  *   RESTORE    KEYS  as SYNC
- *              ARGV  epoch, version, a new epoch; then key, version, quota
+ *              ARGV  epoch, version, a new epoch; then key, version, quota or ''
  *              ->    epoch
  *
  * A bucket is its TAT, "seconds:ticks" of Redis' clock, and expires once it is full. A
@@ -48,7 +49,7 @@ enum thr_script {
 
 /* The keys of what instances tell each other, all in one slot of a cluster. */
 enum thr_sync_key {
-	THR_SYNC_META,	    /* hash: epoch, version, floor */
+	THR_SYNC_META,	    /* hash: epoch, version, floor, missing */
 	THR_SYNC_QUOTAS,    /* hash: quotas by key */
 	THR_SYNC_LOG,	    /* sorted set: keys by the number of their last change */
 	THR_SYNC_REMOVED,   /* those of the log that have no quota any more */

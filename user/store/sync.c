@@ -23,52 +23,7 @@
 #define PAGE_TEXT "256"
 #define RESTORE_KEYS 64 /* of a call */
 #define HEADER 4	/* numbers of a reply before its changes */
-
-/* --- the replica --- */
-
-int thr_replica_new(uint64_t max, struct thr_replica **ret_replica)
-{
-	struct thr_replica *replica = calloc(1, sizeof(*replica));
-	int r;
-
-	if (!replica)
-		return -ENOMEM;
-	r = thr_quotas_new(max, false, &replica->quotas);
-	if (r < 0)
-		free(replica);
-	else
-		*ret_replica = replica;
-	return r;
-}
-
-void thr_replica_free(struct thr_replica *replica)
-{
-	if (!replica)
-		return;
-	thr_quotas_free(replica->quotas);
-	thr_quotas_free(replica->loading);
-	free(replica);
-}
-
-const struct thr_quotas *thr_replica_quotas(const struct thr_replica *replica)
-{
-	return replica->quotas;
-}
-
-/* While all is read anew, what was whole before stays in use. */
-bool thr_replica_is_whole(const struct thr_replica *replica)
-{
-	return replica->read_all || replica->loading;
-}
-
-void thr_replica_note(struct thr_replica *replica, struct thr_slice key, uint64_t number)
-{
-	if (number <= replica->last || key.length > sizeof(replica->last_key))
-		return;
-	replica->last = number;
-	replica->last_length = key.length;
-	memcpy(replica->last_key, key.at, key.length);
-}
+#define TELL_BYTES 320	/* bytes of a line for people, with its end */
 
 void thr_sync_count(const struct thr_sync *sync)
 {
@@ -76,19 +31,6 @@ void thr_sync_count(const struct thr_sync *sync)
 		sync->store->counts->quotas = thr_quotas_count(sync->replica->quotas);
 }
 
-/* Read all from the first change on. */
-static void read_anew(struct thr_replica *replica, const char *epoch)
-{
-	if (epoch != replica->epoch)
-		snprintf(replica->epoch, sizeof(replica->epoch), "%s", epoch);
-	replica->read_to = 0;
-	replica->last = 0;
-	replica->read_all = false;
-	thr_quotas_free(replica->loading);
-	replica->loading = NULL;
-}
-
-/* A key that is one too many for this table goes without: its default applies. */
 static void apply(struct thr_sync *sync, struct thr_slice key, const char *text)
 {
 	struct thr_replica *replica = sync->replica;
@@ -100,9 +42,36 @@ static void apply(struct thr_sync *sync, struct thr_slice key, const char *text)
 	if (key.length > THR_KEY_MAX)
 		return;
 	if (thr_quota_read(text, &quota))
-		thr_quotas_set(quotas, &hash, key, &quota);
+		thr_replica_set(replica, quotas, &hash, key, &quota);
 	else
-		thr_quotas_remove(quotas, &hash, key);
+		thr_replica_remove(replica, quotas, &hash, key, strtoull(text, NULL, 10));
+}
+
+/* --- what people are told --- */
+
+/* A line for each change of what is wrong. */
+static void tell(struct thr_sync *sync, enum thr_sync_state state, const char *what,
+		 const char *detail)
+{
+	char text[TELL_BYTES];
+
+	if (sync->told == state)
+		return;
+	sync->told = state;
+	snprintf(text, sizeof(text), "redis: %s%s", what, detail);
+	thr_clean_line(text);
+	sync->store->tell(sync->store->context, state != THR_SYNC_FOLLOWS, text);
+}
+
+static void tell_read(struct thr_sync *sync)
+{
+	if (sync->replica->lacks_some)
+		tell(sync, THR_SYNC_LACKS,
+		     "more keys have a config than api.max_configs: some go by the default here: "
+		     "write a larger number, and restart",
+		     "");
+	else
+		tell(sync, THR_SYNC_FOLLOWS, "configs of keys are followed again", "");
 }
 
 /* --- calls --- */
@@ -154,36 +123,33 @@ static void ask(struct thr_sync *sync)
 	call_script(sync, THR_SCRIPT_SYNC, argument, THR_SYNC_ARGUMENTS + 5);
 }
 
-/* Put back some of what the replica has; when all is, read what Redis has. */
+/* Put back some of what the replica knows; when all is, read what Redis has. */
 static void restore(struct thr_sync *sync)
 {
+	const struct thr_hash_key *secret = thr_memory_hash_key(sync->store->buckets);
 	struct thr_slice argument[THR_SYNC_ARGUMENTS + 3 * RESTORE_KEYS];
 	char version[RESTORE_KEYS][THR_DECIMAL_MAX];
 	char value[RESTORE_KEYS][THR_QUOTA_TEXT];
 	size_t used = THR_SYNC_ARGUMENTS, keys = 0;
+	struct thr_known *known = &sync->restored;
 	struct thr_sync_text text = {0};
-	struct thr_quota quota;
-	struct thr_slice key;
 
 	thr_sync_begin(sync, sync->epoch, &text, argument);
-	for (; keys < RESTORE_KEYS; keys++) {
-		uint64_t next =
-			thr_quotas_next(sync->replica->quotas, sync->restored, &key, &quota);
+	for (; keys < RESTORE_KEYS && thr_replica_next(sync->replica, secret, known); keys++) {
 		char words[THR_QUOTA_TEXT];
-		int length;
+		int length = 0;
 
-		if (!next)
-			break;
-		sync->restored = next;
-		thr_quota_write(&quota, words);
-		length = snprintf(value[keys], sizeof(value[keys]), "%" PRIu64 " %s", quota.version,
-				  words);
-		argument[used++] = key;
-		argument[used++] = thr_decimal(quota.version, version[keys]);
+		if (!known->is_removal) {
+			thr_quota_write(&known->quota, words);
+			length = snprintf(value[keys], sizeof(value[keys]), "%" PRIu64 " %s",
+					  known->quota.version, words);
+		}
+		argument[used++] = known->key;
+		argument[used++] = thr_decimal(known->quota.version, version[keys]);
 		argument[used++] = (struct thr_slice){value[keys], (size_t)length};
 	}
 	if (!keys) {
-		read_anew(sync->replica, sync->epoch);
+		thr_replica_read_anew(sync->replica, sync->epoch);
 		ask(sync);
 		return;
 	}
@@ -194,7 +160,7 @@ static void restore(struct thr_sync *sync)
 static void restore_for(struct thr_sync *sync, const char *epoch)
 {
 	snprintf(sync->epoch, sizeof(sync->epoch), "%s", epoch);
-	sync->restored = 0;
+	sync->restored = (struct thr_known){0};
 	restore(sync);
 }
 
@@ -210,6 +176,16 @@ static const char *epoch_of(const struct redisReply *reply)
 	return reply->element[0]->str;
 }
 
+/* It was not answered, which the breaker sees to, or in other words than it should be. */
+static void refused(struct thr_sync *sync, const struct redisReply *reply)
+{
+	if (reply)
+		tell(sync, THR_SYNC_REFUSED,
+		     "configs of keys are not followed, those that were read stay in force: ",
+		     reply->type == REDIS_REPLY_ERROR ? reply->str : "it answers something else");
+	wait_for_next(sync);
+}
+
 static void restore_done(struct thr_redis_call *call, const struct redisReply *reply)
 {
 	struct thr_sync *sync = THR_CONTAINER(call, struct thr_sync, call);
@@ -219,7 +195,7 @@ static void restore_done(struct thr_redis_call *call, const struct redisReply *r
 	if (!sync->replica)
 		return;
 	if (!epoch)
-		wait_for_next(sync);
+		refused(sync, reply);
 	else if (strcmp(epoch, sync->epoch) != 0)
 		restore_for(sync, epoch);
 	else
@@ -240,10 +216,12 @@ static bool is_page(const struct redisReply *reply)
 	return true;
 }
 
-/* Apply a page of changes. Returns whether there may be more. */
+/* Apply a page of changes. Returns whether there may be more: numbers that do not grow are not
+ * ours, and are not asked for again at once. */
 static bool read_page(struct thr_sync *sync, const struct redisReply *reply)
 {
 	struct thr_replica *replica = sync->replica;
+	uint64_t before = replica->read_to;
 
 	for (size_t i = HEADER; i < reply->elements; i += 3) {
 		const struct redisReply *name = reply->element[i + 1];
@@ -255,28 +233,42 @@ static bool read_page(struct thr_sync *sync, const struct redisReply *reply)
 	}
 	replica->version = (uint64_t)reply->element[1]->integer;
 	if (reply->elements == HEADER + 3 * PAGE)
-		return true;
+		return replica->read_to > before;
 	replica->read_to = replica->version;
-	replica->read_all = true;
-	if (replica->loading) {
-		thr_quotas_free(replica->quotas);
-		replica->quotas = replica->loading;
-		replica->loading = NULL;
-	}
+	thr_replica_complete(replica);
+	tell_read(sync);
 	return false;
 }
 
-/* Whether changes are missing, and a table to read all into could be made. */
-static bool missed_some(struct thr_replica *replica, uint64_t floor)
+/* Whether there is something to read that the next page does not have: removals that were dropped
+ * from the log since the last one, or keys that there was no place for, and is now. */
+static bool missed_some(const struct thr_replica *replica, uint64_t floor)
 {
-	struct thr_quotas *loading;
+	bool has_begun = replica->read_to || replica->read_all;
 
-	if (!replica->read_all || replica->read_to >= floor ||
-	    thr_quotas_new(thr_quotas_max(replica->quotas), false, &loading) < 0)
-		return false;
-	read_anew(replica, replica->epoch);
-	replica->loading = loading;
-	return true;
+	if (has_begun && replica->read_to < floor && replica->floor < floor)
+		return true;
+	return replica->lacks_some && replica->read_all &&
+	       thr_quotas_count(replica->quotas) < thr_quotas_max(replica->quotas);
+}
+
+/* A page of the epoch that the replica is of. */
+static void follow(struct thr_sync *sync, const struct redisReply *reply)
+{
+	uint64_t floor = (uint64_t)reply->element[3]->integer;
+	struct thr_replica *replica = sync->replica;
+	bool more;
+
+	if (missed_some(replica, floor)) {
+		more = thr_replica_reload(replica) == 0;
+	} else {
+		replica->floor = floor;
+		more = read_page(sync, reply);
+	}
+	if (more)
+		ask(sync);
+	else
+		wait_for_next(sync);
 }
 
 static void sync_done(struct thr_redis_call *call, const struct redisReply *reply)
@@ -289,18 +281,15 @@ static void sync_done(struct thr_redis_call *call, const struct redisReply *repl
 	if (!replica)
 		return;
 	if (!is_page(reply)) {
-		wait_for_next(sync);
+		refused(sync, reply);
 		return;
 	}
 	is_new = strcmp(epoch_of(reply), replica->epoch) != 0;
 	lost = is_new && replica->epoch[0];
 	if (is_new)
 		restore_for(sync, epoch_of(reply));
-	else if (missed_some(replica, (uint64_t)reply->element[3]->integer) ||
-		 read_page(sync, reply))
-		ask(sync);
 	else
-		wait_for_next(sync);
+		follow(sync, reply);
 	sync->heard(sync->context, (uint64_t)reply->element[2]->integer, lost, replica->read_all);
 	thr_sync_count(sync);
 }

@@ -76,12 +76,14 @@ static void got(struct thr_change *change, const struct redisReply *value)
 		fail(change, "what Redis has for the key is not a quota");
 }
 
-static void apply(struct thr_quotas *quotas, const struct thr_change *change)
+static void apply(struct thr_replica *replica, struct thr_quotas *quotas,
+		  const struct thr_change *change)
 {
 	if (change->kind == THR_QUOTA_DELETE)
-		thr_quotas_remove(quotas, &change->hash, change->key);
+		thr_replica_remove(replica, quotas, &change->hash, change->key,
+				   change->quota.version);
 	else
-		thr_quotas_set(quotas, &change->hash, change->key, &change->quota);
+		thr_replica_set(replica, quotas, &change->hash, change->key, &change->quota);
 }
 
 /* What is in force in Redis is so here too, and in what takes the place of the table. */
@@ -102,9 +104,9 @@ static void changed(struct thr_sync *sync, struct thr_change *change,
 	if (change->quota.version > replica->version)
 		replica->version = change->quota.version;
 	thr_replica_note(replica, change->key, change->quota.version);
-	apply(replica->quotas, change);
+	apply(replica, replica->quotas, change);
 	if (replica->loading)
-		apply(replica->loading, change);
+		apply(replica, replica->loading, change);
 	thr_sync_count(sync);
 }
 
