@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The Redis client by TLS: certificates made here, and a redis-server that asks for one. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "store/redis_tls.h"
 #include "support/redis.h"
 #include "support/run.h"
 
@@ -18,16 +23,20 @@ static const char make_certificates[] =
 	"ca() { key $1; openssl req -x509 -new -key $1.key -subj /CN=$1 -days 2 -out $1.pem; }\n"
 	"leaf() { key $1; openssl req -new -key $1.key -subj /CN=$1 -out $1.csr\n"
 	"  echo \"$2\" >$1.ext\n"
-	"  openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \\\n"
-	"    -extfile $1.ext -out $1.pem; }\n"
+	"  openssl x509 -req -in $1.csr -CA ca.pem -CAkey ca.key -CAcreateserial \\\n"
+	"    -days ${3:-2} -extfile $1.ext -out $1.pem; }\n"
 	"ca ca; ca other\n"
 	"leaf server 'subjectAltName=DNS:localhost,IP:127.0.0.1'\n"
 	"leaf elsewhere 'subjectAltName=DNS:elsewhere.example,DNS:*.localhost'\n"
-	"leaf client 'extendedKeyUsage=clientAuth'\n";
+	"leaf client 'extendedKeyUsage=clientAuth'\n"
+	"openssl ec -in client.key -aes128 -passout pass:secret -out locked.key\n"
+	"leaf expired 'subjectAltName=DNS:localhost' -1\n"
+	"sed 's/^MI/@@/' ca.pem >damaged.pem; cat ca.pem damaged.pem >partly.pem\n"
+	"cat client.pem damaged.pem >chain.pem\n";
 
 static struct {
 	char folder[64], port[8];
-	char *ca, *other, *certificate, *key, *other_key;
+	char *ca, *other, *certificate, *key, *other_key, *locked_key, *partly, *chain;
 	struct redis_server server;
 } ours;
 
@@ -45,13 +54,25 @@ static char *read_pem(const char *name)
 	return text;
 }
 
-static void begin_server(struct redis_server *server, const char *name, const char *port)
+/* `protocols`: NULL for those that it has by itself. */
+static void begin_server(struct redis_server *server, const char *name, const char *port,
+			 const char *protocols)
 {
 	char certificate[96], key[96], ca[96];
-	const char *const options[] = {
-		"--bind", "127.0.0.1",		"127.0.0.2", "--tls-port",
-		port,	  "--tls-cert-file",	certificate, "--tls-key-file",
-		key,	  "--tls-ca-cert-file", ca,	     NULL};
+	const char *const options[] = {"--bind",
+				       "127.0.0.1",
+				       "127.0.0.2",
+				       "--tls-port",
+				       port,
+				       "--tls-cert-file",
+				       certificate,
+				       "--tls-key-file",
+				       key,
+				       "--tls-ca-cert-file",
+				       ca,
+				       "--tls-protocols",
+				       protocols ? protocols : "TLSv1.2 TLSv1.3",
+				       NULL};
 
 	snprintf(certificate, sizeof(certificate), "%s/%s.pem", ours.folder, name);
 	snprintf(key, sizeof(key), "%s/%s.key", ours.folder, name);
@@ -73,8 +94,11 @@ static int set_up(void **state)
 	ours.certificate = read_pem("client.pem");
 	ours.key = read_pem("client.key");
 	ours.other_key = read_pem("other.key");
+	ours.locked_key = read_pem("locked.key");
+	ours.partly = read_pem("partly.pem");
+	ours.chain = read_pem("chain.pem");
 	snprintf(ours.port, sizeof(ours.port), "%u", free_port());
-	begin_server(&ours.server, "server", ours.port);
+	begin_server(&ours.server, "server", ours.port, NULL);
 	return 0;
 }
 
@@ -89,6 +113,9 @@ static int tear_down(void **state)
 	free(ours.certificate);
 	free(ours.key);
 	free(ours.other_key);
+	free(ours.locked_key);
+	free(ours.partly);
+	free(ours.chain);
 	snprintf(command, sizeof(command), "rm -rf '%s'", ours.folder);
 	return system(command);
 }
@@ -169,10 +196,44 @@ static void a_certificate_for_another_host_is_refused(void **state)
 	(void)state;
 	expect_refused(&settings, ": TLS: its certificate is refused: IP address mismatch: not");
 	snprintf(port, sizeof(port), "%u", free_port());
-	begin_server(&server, "elsewhere", port);
+	begin_server(&server, "elsewhere", port, NULL);
 	settings = by_tls("localhost");
 	settings.port = (uint16_t)atoi(port);
 	expect_refused(&settings, ": TLS: its certificate is refused: hostname mismatch: not");
+	server_end(&server);
+}
+
+static void a_certificate_that_has_expired_is_refused(void **state)
+{
+	struct thr_redis_settings settings = by_tls("localhost");
+	struct redis_server server;
+	char port[8];
+
+	(void)state;
+	settings.port = free_port();
+	snprintf(port, sizeof(port), "%u", settings.port);
+	begin_server(&server, "expired", port, NULL);
+	expect_refused(&settings,
+		       ": TLS: its certificate is refused: certificate has expired: not");
+	server_end(&server);
+}
+
+static void a_server_may_know_no_more_than_tls_1_2(void **state)
+{
+	struct thr_redis_settings settings = by_tls("localhost");
+	struct redis_server server;
+	struct redis_client client;
+	char port[8];
+
+	(void)state;
+	settings.port = free_port();
+	snprintf(port, sizeof(port), "%u", settings.port);
+	begin_server(&server, "server", port, "TLSv1.2");
+	client_begin(&client, &settings);
+	client_expect(&client, "k", "x");
+	client_end(&client);
+	settings.certificate = settings.key = NULL;
+	expect_refused(&settings, "TLS: ");
 	server_end(&server);
 }
 
@@ -224,6 +285,10 @@ static void files_that_are_no_pem_are_refused_with_their_key(void **state)
 		{ours.ca, nonsense, ours.key, "store.redis.cert_file: no certificate"},
 		{ours.ca, ours.certificate, nonsense, "store.redis.key_file: no key"},
 		{ours.ca, ours.certificate, ours.other_key, "store.redis.key_file: not the key of"},
+		{ours.ca, ours.certificate, ours.locked_key,
+		 "store.redis.key_file: no key in it: "},
+		{ours.partly, ours.certificate, ours.key, "store.redis.ca_file: no certificate"},
+		{ours.ca, ours.chain, ours.key, "store.redis.cert_file: no certificate"},
 	};
 	struct thr_redis_events events = {NULL, NULL};
 	struct thr_redis_counts counts = {NULL, NULL, NULL, NULL};
@@ -249,6 +314,47 @@ static void files_that_are_no_pem_are_refused_with_their_key(void **state)
 	thr_loop_free(loop);
 }
 
+/* Shake hands with the server by a socket that blocks. */
+static int shake(const char *host, char why[static THR_REDIS_WHY])
+{
+	const struct sockaddr_in to = {.sin_family = AF_INET,
+				       .sin_port = htons((uint16_t)atoi(ours.port)),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct thr_redis_settings settings = by_tls(host);
+	int fd = socket(AF_INET, SOCK_STREAM, 0), r;
+	struct thr_buffer out = {0};
+	struct thr_redis_tls *tls;
+	char bytes[4096];
+	SSL_CTX *context;
+	ssize_t got = 1;
+
+	assert_int_equal(thr_redis_tls_context(&settings, &context, NULL), 0);
+	assert_int_equal(thr_redis_tls_new(context, host, &tls), 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof(to)), 0);
+	while ((r = thr_redis_tls_shake(tls, why)) == 0 && got > 0) {
+		assert_int_equal(thr_redis_tls_drain(tls, &out), 0);
+		assert_true(send(fd, thr_buffer_bytes(&out), thr_buffer_length(&out), 0) >= 0);
+		thr_buffer_clear(&out);
+		got = recv(fd, bytes, sizeof(bytes), 0);
+		assert_int_equal(thr_redis_tls_feed(tls, bytes, (size_t)got), 0);
+	}
+	thr_buffer_clear(&out);
+	thr_redis_tls_free(tls);
+	SSL_CTX_free(context);
+	close(fd);
+	return r;
+}
+
+static void a_name_may_end_with_a_dot(void **state)
+{
+	char why[THR_REDIS_WHY] = "";
+
+	(void)state;
+	if (shake("localhost.", why) != 1)
+		fail_msg("%s", why);
+	assert_int_equal(shake("localhost..", why), -EPROTO);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +362,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(much_goes_both_ways),
 		cmocka_unit_test(a_certificate_for_another_host_is_refused),
 		cmocka_unit_test(a_certificate_of_another_authority_is_refused),
+		cmocka_unit_test(a_certificate_that_has_expired_is_refused),
+		cmocka_unit_test(a_server_may_know_no_more_than_tls_1_2),
+		cmocka_unit_test(a_name_may_end_with_a_dot),
 		cmocka_unit_test(a_server_that_asks_for_a_certificate_gets_one),
 		cmocka_unit_test(a_server_without_tls_is_refused),
 		cmocka_unit_test(files_that_are_no_pem_are_refused_with_their_key),

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/address.h"
+#include "core/cleanup.h"
 #include "store/redis.h"
 
 struct thr_redis_tls {
@@ -36,11 +37,25 @@ static int no_pass_phrase(char *buffer, int size, int writing, void *context)
 	return -1;
 }
 
+/* The next certificate of a text: returns 1, 0 when there is no more, or -EINVAL: there is one
+ * that cannot be read. To go on without it would be to trust or to show less than was written. */
+static int next_certificate(BIO *bio, X509 **ret_certificate)
+{
+	X509 *certificate;
+
+	ERR_clear_error();
+	certificate = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL);
+	if (!certificate)
+		return ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE ? 0 : -EINVAL;
+	*ret_certificate = certificate;
+	return 1;
+}
+
 static int use_ca(SSL_CTX *context, const char *pem, struct thr_error *error)
 {
 	X509_STORE *store = SSL_CTX_get_cert_store(context);
 	X509 *certificate;
-	int count = 0;
+	int count = 0, r = 0;
 	BIO *bio;
 
 	if (!pem)
@@ -50,28 +65,30 @@ static int use_ca(SSL_CTX *context, const char *pem, struct thr_error *error)
 					  "store.redis: the system's certificates: %s",
 					  strerror(ENOMEM));
 	bio = text_bio(pem);
-	while (bio && (certificate = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL))) {
+	while (bio && (r = next_certificate(bio, &certificate)) > 0) {
 		count += X509_STORE_add_cert(store, certificate);
 		X509_free(certificate);
 	}
 	BIO_free(bio);
-	return count ? 0
-		     : thr_fail(
-			       error, EINVAL,
-			       "store.redis.ca_file: no certificate in it: PEM is what it must be");
+	return count && !r ? 0
+			   : thr_fail(error, EINVAL,
+				      "store.redis.ca_file: no certificate in it, or one that is "
+				      "damaged: PEM is what it must be");
 }
 
+/* Those after our own lead from it to an authority. */
 static int add_chain(SSL_CTX *context, BIO *bio)
 {
 	X509 *next;
+	int r;
 
-	while ((next = PEM_read_bio_X509(bio, NULL, no_pass_phrase, NULL))) {
+	while ((r = next_certificate(bio, &next)) > 0) {
 		if (SSL_CTX_add0_chain_cert(context, next) != 1) {
 			X509_free(next);
 			return -ENOMEM;
 		}
 	}
-	return 0;
+	return r;
 }
 
 static int use_certificate(SSL_CTX *context, const char *pem, struct thr_error *error)
@@ -85,8 +102,8 @@ static int use_certificate(SSL_CTX *context, const char *pem, struct thr_error *
 	X509_free(own);
 	BIO_free(bio);
 	return r < 0 ? thr_fail(error, -r,
-				"store.redis.cert_file: no certificate in it that can be used: PEM "
-				"is what it must be")
+				"store.redis.cert_file: no certificate in it that can be used, or "
+				"one that is damaged: PEM is what it must be")
 		     : 0;
 }
 
@@ -136,15 +153,19 @@ int thr_redis_tls_context(const struct thr_redis_settings *settings, SSL_CTX **r
 
 /* --- a connection --- */
 
-/* Whom the certificate must be for, and for names what the server is told. */
+/* Whom the certificate must be for, and for names what the server is told: without the dot that
+ * says to a resolver that a name is complete, which neither has (RFC 6066, 3). */
 static bool expect_host(SSL *ssl, const char *host)
 {
+	size_t length = strlen(host);
+	AUTO_FREE char *name = NULL;
 	struct thr_address address;
 
-	if (thr_address_parse((struct thr_slice){host, strlen(host)}, &address) == 0)
+	if (thr_address_parse((struct thr_slice){host, length}, &address) == 0)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+	name = strndup(host, length && host[length - 1] == '.' ? length - 1 : length);
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+	return name && SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 int thr_redis_tls_new(SSL_CTX *context, const char *host, struct thr_redis_tls **ret_tls)
