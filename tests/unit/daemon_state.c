@@ -544,6 +544,9 @@ static void what_this_program_does_not_write_is_refused(void **state)
 		/* a version that was not given yet */
 		"{\"key\": \"a\", \"capacity\": 1, \"refill_per_second\": 1, \"on_error\": "
 		"\"local\", \"version\": 9}",
+		/* of a later version */
+		"{\"key\": \"a\", \"capacity\": 1, \"refill_per_second\": 1, \"on_error\": "
+		"\"local\", \"version\": 1, \"shared\": true}",
 		"{\"key\": \"\", \"capacity\": 1, \"refill_per_second\": 1, \"on_error\": "
 		"\"local\", \"version\": 1}",
 	};

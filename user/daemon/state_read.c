@@ -119,7 +119,8 @@ static bool read_count(const json_t *value, uint64_t *ret_count)
 	return true;
 }
 
-/* One line of it into the table. Returns 0, -EBADMSG for what is not as it was written,
+/* One line of it into the table: exactly what is written, for what another version added would
+ * be lost with the next change. Returns 0, -EBADMSG for what is not as it was written,
  * -ENOSPC. */
 static int take_quota(const json_t *item, struct thr_quotas *quotas,
 		      const struct thr_hash_key *secret, uint64_t last)
@@ -133,8 +134,8 @@ static int take_quota(const json_t *item, struct thr_quotas *quotas,
 	struct thr_hash hash;
 	const char *why;
 
-	if (!json_is_string(key) || !thr_state_key_fits(name) || !json_is_number(refill) ||
-	    !read_count(json_object_get(item, "capacity"), &capacity) ||
+	if (json_object_size(item) != 5 || !json_is_string(key) || !thr_state_key_fits(name) ||
+	    !json_is_number(refill) || !read_count(json_object_get(item, "capacity"), &capacity) ||
 	    !read_count(json_object_get(item, "version"), &version) || version > last ||
 	    !find_on_error(json_object_get(item, "on_error"), &on_error) ||
 	    thr_quota_make(capacity, json_number_value(refill), on_error, &quota, &why))
@@ -153,7 +154,8 @@ static int take_all(const json_t *root, struct thr_quotas *quotas,
 	const json_t *list = json_object_get(root, "quotas");
 	int r = 0;
 
-	if (!json_is_integer(last) || json_integer_value(last) < 0 || !json_is_array(list))
+	if (json_object_size(root) != 3 || !json_is_integer(last) || json_integer_value(last) < 0 ||
+	    !json_is_array(list))
 		return -EBADMSG;
 	*ret_version = (uint64_t)json_integer_value(last);
 	for (size_t i = 0; i < json_array_size(list) && !r; i++)
@@ -198,5 +200,6 @@ int thr_state_file_read(const char *path, struct thr_quotas *quotas,
 				&(struct table){.quotas = quotas, .secret = secret});
 	if (r == -ENOSPC)
 		return fail_many(path, quotas, error);
-	return r ? fail_damaged(path, "it is not what this program writes", error) : 0;
+	return r ? fail_damaged(path, "it is not what this version of the program writes", error)
+		 : 0;
 }
