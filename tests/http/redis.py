@@ -258,6 +258,7 @@ class Cluster:
             node.command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
         for epoch, node in enumerate(self.nodes, 1):
             node.command("CLUSTER", "SET-CONFIG-EPOCH", epoch)
+            node.id = node.command("CLUSTER", "MYID")
         for node in self.nodes[1:]:
             node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port,
                          self.nodes[0].bus_port)
@@ -285,15 +286,15 @@ class Cluster:
         """The node that says that the slot is its own."""
         for node in self.nodes:
             for first, last, master, *_ in node.command("CLUSTER", "SLOTS"):
-                if first <= slot <= last and master[1] == node.port:
+                if first <= slot <= last and master[2] == node.id:
                     return node
         return fail(f"no node has slot {slot}")
 
     def begin_migration(self, slot, to):
         """Keys that are not there any more are asked for at `to`."""
         source = self.node_of(slot)
-        to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source.command("CLUSTER", "MYID"))
-        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", to.command("CLUSTER", "MYID"))
+        to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
+        source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
 
     def move_keys(self, slot, to):
         source = self.node_of(slot)
@@ -303,7 +304,7 @@ class Cluster:
     def end_migration(self, slot, to):
         source = self.node_of(slot)
         for node in [to, source] + [n for n in self.nodes if n not in (to, source)]:
-            node.command("CLUSTER", "SETSLOT", slot, "NODE", to.command("CLUSTER", "MYID"))
+            node.command("CLUSTER", "SETSLOT", slot, "NODE", to.id)
         wait_until("the slot has moved", lambda: self.node_of(slot) is to)
 
     def keys(self, pattern="*"):

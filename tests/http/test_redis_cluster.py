@@ -4,9 +4,12 @@
 Redis Cluster, three nodes: the daemon is told of one. Buckets are spread over all, slots
 that move are followed, and a node that is down costs its own keys only.
 """
+import threading
+
 from api import SLOW, Api, check_for, check_until, serve
-from redis import PATIENT, SLOTS, Cluster, slot_of, store
+from redis import PATIENT, SLOTS, Certificates, Cluster, slot_of, store
 from support import (
+    cases,
     expect,
     expect_match,
     expect_within,
@@ -26,9 +29,9 @@ def the_cluster():
     return Cluster()
 
 
-def given(cluster=None, deadline=PATIENT):
+def given(cluster=None, url=None, deadline=PATIENT, **more):
     cluster = cluster or the_cluster()
-    daemon = serve(store=store(cluster.nodes[0], deadline=deadline))
+    daemon = serve(store=store(url or cluster.nodes[0], deadline=deadline, **more))
     api = Api(daemon)
     for node in cluster.nodes:
         key = key_at(cluster, node)
@@ -39,7 +42,7 @@ def given(cluster=None, deadline=PATIENT):
 def key_at(cluster, node, number=0):
     """A key of the API whose bucket is at the node."""
     slots = {slot for first, last, master, *_ in node.command("CLUSTER", "SLOTS")
-             if master[1] == node.port for slot in (range(first, last + 1))}
+             if master[2] == node.id for slot in (range(first, last + 1))}
     found = (key for key in (f"user:{i}" for i in range(100_000)) if slot_of(PREFIX + key) in slots)
     for _ in range(number):
         next(found)
@@ -179,6 +182,33 @@ def test_bucket_that_moves_keeps_its_debt():
     expect("remaining after", api.check(key)["remaining"], 1)
 
 
+def test_slot_moves_under_load():
+    cluster, daemon, api = given(Cluster())
+    key = key_at(cluster, cluster.nodes[0], 5)
+    slot, to = slot_of(PREFIX + key), cluster.nodes[1]
+    api.set(key, 500, SLOW)
+    moved_on, got = threading.Event(), []
+
+    def ask():
+        mine = Api(daemon)
+        while not moved_on.is_set() or got[-1]["allowed"]:
+            got.append(mine.check(key))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until("some were asked", lambda: len(got) > 50)
+    cluster.begin_migration(slot, to)
+    cluster.move_keys(slot, to)
+    cluster.end_migration(slot, to)
+    moved_on.set()
+    for thread in threads:
+        thread.join()
+
+    expect("allowed", sum(verdict["allowed"] for verdict in got), 500)
+    expect("degraded", {verdict["degraded"] for verdict in got}, {False})
+
+
 def test_slot_of_the_quotas_may_move():
     cluster, _, api = given(Cluster())
     api.set("moved", 7, 1)
@@ -261,6 +291,40 @@ def test_every_slot_is_reached():
     expect("keys", sum(len([k for k in node if ":all:" in k]) for node in cluster.keys()),
            len(keys))
     api.delete("default")
+
+
+@cases({"by_their_names": ("hostname", "localhost"), "by_no_address": ("unknown-endpoint", "")})
+def test_nodes_are_told(kind, name):
+    cluster, daemon, _ = given(Cluster("--cluster-announce-hostname", name or "localhost",
+                                       "--cluster-preferred-endpoint-type", kind))
+
+    told = {master[0] or "" for _, _, master, *_ in cluster.nodes[0].command("CLUSTER", "SLOTS")}
+    expect("told", told, {name})
+    expect("said of it", [line for line in daemon.log.lines if "redis " in line], [])
+
+
+def test_cluster_by_tls_with_a_user():
+    """Given at the first node, they are for all; certificates are for the names it tells."""
+    certificates = Certificates("DNS:localhost")
+    cluster = Cluster("--tls-cluster", "yes", "--tls-auth-clients", "no",
+                      "--cluster-announce-hostname", "localhost",
+                      "--cluster-preferred-endpoint-type", "hostname", certificates=certificates)
+    for node in cluster.nodes:
+        node.command("ACL", "SETUSER", "throttle", "on", ">of-the-user", "~xdp-throttle:*", "+@all",
+                     "-@admin", "-@dangerous")
+
+    _, daemon, _ = given(cluster, ca_file=certificates.ca,
+                         url=f"rediss://throttle:of-the-user@localhost:{cluster.nodes[0].port}")
+
+    expect("said of it", [line for line in daemon.log.lines if "redis " in line], [])
+    for node in cluster.nodes:
+        expect("refused by its ACL", node.command("ACL", "LOG"), [])
+
+
+def test_database_that_a_cluster_does_not_have_is_said():
+    daemon = serve(store=store(the_cluster().nodes[0].url(database=5)))
+
+    daemon.log.wait_for(r"redis 127\.0\.0\.1:\d+: SELECT: .*cluster mode: not asked until")
 
 
 if __name__ == "__main__":
