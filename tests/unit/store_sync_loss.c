@@ -131,6 +131,55 @@ static void what_was_set_after_a_removal_is_put_back_after_it(void **state)
 	end(&fixture);
 }
 
+#define BATCH 64 /* quotas of a call that puts them back */
+#define LATE_MS 500
+#define PAUSE_MS "700"
+
+static bool has_most(void *context)
+{
+	return redis_number(context, "HLEN t:{sync}:quotas") >= 5 * BATCH;
+}
+
+static bool has_all(void *context)
+{
+	return redis_number(context, "HLEN t:{sync}:quotas") == 7 * BATCH;
+}
+
+static bool was_late(void *context)
+{
+	return ((struct test_store *)context)->counts.call_timeouts > 0;
+}
+
+static void who_puts_back_goes_on_where_an_answer_was_late(void **state)
+{
+	struct redis_server server;
+	struct test_world world;
+	struct test_store store;
+	uint64_t commands;
+	char key[16];
+
+	(void)state;
+	server_begin(&server, NULL);
+	world_begin(&world);
+	store_begin(&world, &store, 1);
+	store_use_redis(&store, &server, LATE_MS, 0);
+	for (int i = 0; i < 7 * BATCH; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		put(&store, key, 5, NULL);
+	}
+	server_do(&server, "FLUSHALL");
+	commands = store.counts.commands;
+	turn_until(&world, has_most, &server);
+	server_do(&server, "CLIENT PAUSE " PAUSE_MS);
+	turn_until(&world, was_late, &store);
+	turn_until(&world, has_all, &server);
+	/* 7 calls, one of them twice, and one to begin by and to go on by: not 5 once more. */
+	assert_in_range(store.counts.commands - commands, 9, 12);
+	store_end(&store);
+	world_end(&world);
+	server_end(&server);
+}
+
 /* --- what is removed by somebody else --- */
 
 static void what_somebody_else_removed_is_put_back(void **state)
@@ -333,6 +382,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_removal_that_a_failover_lost_is_made_again),
 		cmocka_unit_test(a_removal_is_known_to_all_who_read_it),
 		cmocka_unit_test(what_was_set_after_a_removal_is_put_back_after_it),
+		cmocka_unit_test(who_puts_back_goes_on_where_an_answer_was_late),
 		cmocka_unit_test(what_somebody_else_removed_is_put_back),
 		cmocka_unit_test(what_nobody_knows_makes_one_epoch),
 		cmocka_unit_test(a_removal_that_is_dropped_while_all_is_read_is_noticed),

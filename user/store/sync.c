@@ -131,9 +131,10 @@ static void restore(struct thr_sync *sync)
 	char version[RESTORE_KEYS][THR_DECIMAL_MAX];
 	char value[RESTORE_KEYS][THR_QUOTA_TEXT];
 	size_t used = THR_SYNC_ARGUMENTS, keys = 0;
-	struct thr_known *known = &sync->restored;
+	struct thr_known *known = &sync->restoring;
 	struct thr_sync_text text = {0};
 
+	sync->restoring = sync->restored;
 	thr_sync_begin(sync, sync->epoch, &text, argument);
 	for (; keys < RESTORE_KEYS && thr_replica_next(sync->replica, secret, known); keys++) {
 		char words[THR_QUOTA_TEXT];
@@ -157,10 +158,13 @@ static void restore(struct thr_sync *sync)
 	call_script(sync, THR_SCRIPT_RESTORE, argument, used);
 }
 
+/* From the first one on, or where a call of the same epoch was not answered. */
 static void restore_for(struct thr_sync *sync, const char *epoch)
 {
-	snprintf(sync->epoch, sizeof(sync->epoch), "%s", epoch);
-	sync->restored = (struct thr_known){0};
+	if (strcmp(epoch, sync->epoch) != 0) {
+		snprintf(sync->epoch, sizeof(sync->epoch), "%s", epoch);
+		sync->restored = (struct thr_known){0};
+	}
 	restore(sync);
 }
 
@@ -194,12 +198,12 @@ static void restore_done(struct thr_redis_call *call, const struct redisReply *r
 	sync->calling = false;
 	if (!sync->replica)
 		return;
-	if (!epoch)
-		refused(sync, reply);
-	else if (strcmp(epoch, sync->epoch) != 0)
+	if (epoch) {
+		sync->restored = sync->restoring;
 		restore_for(sync, epoch);
-	else
-		restore(sync);
+	} else {
+		refused(sync, reply);
+	}
 }
 
 /* Whether a reply has what SYNC answers. */
@@ -346,6 +350,8 @@ int thr_sync_new(const struct thr_sync_parts *parts, struct thr_sync **ret_sync)
 
 void thr_sync_now(struct thr_sync *sync)
 {
+	/* It may be another server: what the one before was told is to be told again. */
+	sync->epoch[0] = '\0';
 	if (sync->replica && !sync->calling)
 		thr_loop_arm(sync->store->loop, &sync->timer, 1);
 }

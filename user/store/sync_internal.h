@@ -68,6 +68,7 @@ struct thr_sync {
 	bool calling;
 	char epoch[THR_EPOCH_SIZE]; /* that is restored for */
 	struct thr_known restored;  /* the last one */
+	struct thr_known restoring; /* the last one of the call */
 	enum thr_sync_state told;
 
 	struct thr_link changes;
