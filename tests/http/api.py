@@ -12,15 +12,16 @@ a limit, and that those agree with the JSON beside them.
 """
 import dataclasses
 import json
+import os
 import re
 import socket
 import time
 import urllib.parse
 
 from client import Client
-from daemon import Daemon, configuration, free_port
+from daemon import Daemon, configuration, free_port, new_directory
 from message import Stream, request
-from support import DEADLINE_S, defer, expect, expect_match, expect_within, fail, wait_until
+from support import DEADLINE_S, Skip, defer, expect, expect_match, expect_within, fail, wait_until
 
 JSON = "Content-Type: application/json"
 PROBLEM = "urn:xdp-throttle:problem:"
@@ -35,6 +36,28 @@ def serve(routes=(), environment=None, **sections):
     """A daemon that is ready, with an API."""
     api = api_section(**sections.pop("api", {}))
     return Daemon(configuration(list(routes), api=api, **sections), environment=environment)
+
+
+def serve_packets(routes=(), xdp=None, **sections):
+    """One that also has the packet layer, on `here`, a veth in a network of its own; its API is
+    on a Unix socket. `xdp` adds to that section."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, for a network of its own")
+    config = configuration(
+        list(routes),
+        api={"listen": str(new_directory() / "api.sock")},
+        xdp={
+            "interfaces": ["here"],
+            "per_source": {"connections_per_minute": 1, "burst": 20},
+            **(xdp or {}),
+        },
+        **sections,
+    )
+    network = (
+        "ip link add here type veth peer name there && ip link set lo up && "
+        'ip link set here up && ip link set there up && exec "$@"'
+    )
+    return Daemon(config, prefix=["unshare", "--net", "sh", "-c", network, "sh"])
 
 
 def config_path(key):

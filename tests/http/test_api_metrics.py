@@ -5,18 +5,18 @@ GET /metrics: text that promtool accepts, OpenMetrics for who asks for it, numbe
 follow what was done, over all workers, and nothing of a client in any label.
 """
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
 
-from api import SLOW, Api, Metrics, serve, wait_for_metric
+from api import SLOW, Api, Metrics, serve, serve_packets, wait_for_metric
 from client import ask_once
-from daemon import Daemon, configuration, limit, new_directory, route
+from daemon import limit, new_directory, route
 from support import (
     DEADLINE_S,
-    Skip,
     cases,
     expect,
     expect_match,
@@ -80,6 +80,14 @@ def test_families_are_whole_and_told_once():
             seen = line.split()[2]
         elif not line.startswith("#") and not line.startswith(seen):
             fail(f"{line!r} is not of {seen}")
+
+
+def test_every_family_is_in_the_manual():
+    _, api = busy_daemon()
+    manual = (pathlib.Path(__file__).parents[2] / "docs" / "xdp-throttle-api.7").read_text()
+
+    names = re.findall(r"^# TYPE xdp_throttle_(\S+) ", api.metrics().text, re.M)
+    expect("not in it", set(names) - set(re.findall(r"\w+", manual)), set())
 
 
 def test_no_series_is_told_twice():
@@ -249,6 +257,15 @@ def test_connections_are_counted_while_they_are_open():
     wait_for_metric(api, 1, "api_connections")
 
 
+def test_room_for_connections_is_told():
+    daemon = serve(server={"workers": 2, "max_connections": 100})
+    expect("room", Api(daemon).metrics().value("http_connections_max"), 100)
+
+    daemon.reload(daemon.file.read_text().replace("connections: 100", "connections: 200"))
+
+    expect("room after a reload", Api(daemon).metrics().value("http_connections_max"), 200)
+
+
 def test_refused_tokens_and_requests_are_counted():
     file = new_directory() / "token"
     file.write_text("a-token-of-some-length")
@@ -334,6 +351,7 @@ def test_memory_table_is_told():
     metrics = api.metrics()
     expect_within("cells", metrics.value("memory_cells"), 1000, 100_000)
     expect("takings", metrics.value("memory_takings_total", place="own"), 3)
+    expect("cells in use", metrics.value("memory_cells_used"), 1)
     expect("quotas", metrics.value("store_quotas"), 0)
     api.set("a", 5, 1)
     expect("quotas", api.metrics().value("store_quotas"), 1)
@@ -412,27 +430,35 @@ for port in range(100):
 """
 
 
+def in_network_of(daemon, *command):
+    subprocess.run(["nsenter", f"--net=/proc/{daemon.pid}/ns/net", *command], check=True,
+                   timeout=DEADLINE_S)
+
+
 def test_packets_are_told_where_the_layer_is():
-    if os.geteuid() != 0:
-        raise Skip("needs root, for a network of its own")
-    path = new_directory() / "api.sock"
-    config = configuration([route("/", Upstream())], api={"listen": str(path)},
-                           xdp={"interfaces": ["here"],
-                                "per_source": {"connections_per_minute": 1, "burst": 20}})
-    daemon = Daemon(config, prefix=[
-        "unshare", "--net", "sh", "-c",
-        "ip link add here type veth peer name there && ip link set lo up && "
-        'ip link set here up && ip link set there up && exec "$@"', "sh",
-    ])
+    daemon = serve_packets()
     api = Api(daemon)
 
-    subprocess.run(["nsenter", f"--net=/proc/{daemon.pid}/ns/net", sys.executable, "-c", SEND_SYNS],
-                   check=True, timeout=DEADLINE_S)
+    in_network_of(daemon, sys.executable, "-c", SEND_SYNS)
 
     wait_for_metric(api, 80, "packets_total", verdict="dropped")
     metrics = api.metrics()
     expect_within("passed", metrics.value("packets_total", verdict="passed"), 20, 200)
     expect("by reasons", metrics.value("packet_reasons_total"), metrics.value("packets_total"))
+    expect("promtool", promtool(metrics.text), (0, ""))
+
+
+def test_interface_that_lost_the_throttle_is_told():
+    daemon = serve_packets()
+    api = Api(daemon)
+    wait_for_metric(api, 1, "packet_interfaces")
+
+    in_network_of(daemon, "ip", "link", "set", "dev", "here", "xdp", "off")
+
+    wait_for_metric(api, 0, "packet_interfaces")
+    metrics = api.metrics()
+    expect("configured", metrics.value("packet_interfaces_configured"), 1)
+    expect("packets that nobody counts", metrics.value("packets_total"), None)
     expect("promtool", promtool(metrics.text), (0, ""))
 
 

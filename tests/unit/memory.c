@@ -199,6 +199,43 @@ static void the_table_has_an_eighth_more_cells_than_keys(void **state)
 	thr_memory_free(NULL);
 }
 
+/* Keys of a bucket each, by a limit whose buckets are full again after an hour. */
+static void use_keys(struct thr_memory *memory, uint64_t keys)
+{
+	struct thr_store_limit limit = limit_of(1, 3600, 1);
+
+	for (uint64_t n = 1; n <= keys; n++) {
+		struct thr_memory_key key = key_of(memory, n, 0, 0);
+		struct thr_standing is;
+
+		thr_memory_take(memory, &key, &limit, 1, NOW, &is);
+	}
+}
+
+static void cells_are_in_use_until_their_bucket_is_full_again(void **state)
+{
+	struct thr_memory *memory = memory_of(1000);
+
+	(void)state;
+	assert_int_equal(thr_memory_used(memory, NOW), 0);
+	use_keys(memory, 300);
+	assert_int_equal(thr_memory_used(memory, NOW), 300);
+	assert_int_equal(thr_memory_used(memory, NOW + 3600 * S), 300);
+	assert_int_equal(thr_memory_used(memory, NOW + 3600 * S + 50 * MS), 0);
+	thr_memory_free(memory);
+}
+
+static void use_of_a_large_table_is_known_to_a_hundredth_of_it(void **state)
+{
+	const uint64_t keys = 1000000, used = 300000;
+	struct thr_memory *memory = memory_of(keys);
+
+	(void)state;
+	use_keys(memory, used);
+	assert_in_range(thr_memory_used(memory, NOW), used - keys / 100, used + keys / 100);
+	thr_memory_free(memory);
+}
+
 static void nearly_as_many_keys_as_promised_have_buckets_of_their_own(void **state)
 {
 	const uint64_t keys = 100000;
@@ -502,6 +539,7 @@ static void no_content_of_the_shared_memory_leads_a_process_astray(void **state)
 			assert_in_range(is.remaining, 0, 100);
 		}
 		assert_int_equal(thr_memory_cells(memory), cells);
+		assert_in_range(thr_memory_used(memory, NOW), 0, cells);
 		after = key_of(memory, 1, 0, 0);
 		assert_memory_equal(&after.key, &before.key, sizeof(after.key));
 		thr_memory_free(memory);
@@ -518,6 +556,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_look_takes_nothing_and_is_not_counted),
 		cmocka_unit_test(takings_agree_with_a_bucket),
 		cmocka_unit_test(the_table_has_an_eighth_more_cells_than_keys),
+		cmocka_unit_test(cells_are_in_use_until_their_bucket_is_full_again),
+		cmocka_unit_test(use_of_a_large_table_is_known_to_a_hundredth_of_it),
 		cmocka_unit_test(nearly_as_many_keys_as_promised_have_buckets_of_their_own),
 		cmocka_unit_test(
 			a_full_table_shares_a_bucket_by_group_then_by_second_group_then_refuses),

@@ -21,8 +21,9 @@ struct thr_facts {
 	uint64_t reloaded, refused;
 	bool last_good;	       /* the last reload, or the start */
 	uint64_t last_good_ns; /* when one was good last */
-	/* Of the packet layer, summed over its throttles; 0 interfaces: there is none. */
-	uint64_t interfaces;
+	/* Of the packet layer: interfaces that are to have a throttle, and that have one, and
+	 * the sum over these throttles. */
+	uint64_t interfaces_configured, interfaces;
 	struct thr_stats packets;
 	enum thr_challenge challenge; /* the worst of them that challenge */
 	/* Notes on clients that are in force, or are not: */

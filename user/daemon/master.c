@@ -96,6 +96,7 @@ void thr_master_publish(struct thr_master *master)
 	facts->serving = 0;
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		facts->serving += thr_slot_is_serving(&master->slots[i]);
+	facts->interfaces_configured = config->xdp.interface_count;
 	thr_packet_count(&config->xdp, &facts->interfaces, &facts->packets, &facts->challenge);
 	facts->notes_lost = thr_notes_lost(master->notes);
 	thr_board_write(master->board, facts);

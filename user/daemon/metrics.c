@@ -47,12 +47,19 @@ static void write_process(const struct thr_facts *facts, unsigned int workers,
 		    seconds(facts->last_good_ns));
 }
 
+static void write_interfaces(const struct thr_facts *facts, struct thr_metrics *metrics)
+{
+	write_gauge(metrics, "packet_interfaces_configured",
+		    "Interfaces that are to have the throttle",
+		    (double)facts->interfaces_configured);
+	write_gauge(metrics, "packet_interfaces", "Interfaces of these that have it",
+		    (double)facts->interfaces);
+}
+
 static void write_packets(const struct thr_facts *facts, struct thr_metrics *metrics)
 {
 	struct thr_label label = {"verdict", thr_text("passed")};
 
-	write_gauge(metrics, "packet_interfaces", "Interfaces that have the throttle.",
-		    (double)facts->interfaces);
 	thr_metrics_family(metrics, THR_COUNTER, "packets",
 			   "Packets that came to the packet layer, by verdict.");
 	thr_metrics_count(metrics, &label, 1, facts->packets.passed);
@@ -96,10 +103,13 @@ void thr_metrics_write_facts(const struct thr_board *board, unsigned int workers
 	if (!thr_board_read(board, &facts))
 		return;
 	write_process(&facts, workers, metrics);
-	if (facts.interfaces) {
-		write_packets(&facts, metrics);
+	if (facts.interfaces_configured) {
+		write_interfaces(&facts, metrics);
 		write_notes(&facts, metrics);
 	}
+	/* A throttle that is gone took its counts along. */
+	if (facts.interfaces)
+		write_packets(&facts, metrics);
 }
 
 void thr_metrics_write_quotas(const struct thr_quotas *quotas, struct thr_metrics *metrics)

@@ -5,7 +5,8 @@
 #include "thr_bucket.h"
 
 #define CLAIMED 1ULL
-#define NONCE_BITS 22 /* of a claim's state: 262 us, far within THR_CLOCK_SKEW */
+#define SAMPLE_CELLS 65536 /* 1 MiB: 0.2 ms, and a standard error of 0.2 % at most */
+#define NONCE_BITS 22	   /* of a claim's state: 262 us, far within THR_CLOCK_SKEW */
 
 /* --- a cell --- */
 
@@ -134,6 +135,16 @@ uint64_t thr_cells_room_at(const struct thr_cells *cells)
 			first = seen.state;
 	}
 	return first + THR_CLOCK_SKEW;
+}
+
+uint64_t thr_cells_used(const struct thr_cell_table *table, uint64_t now)
+{
+	uint64_t cells = table->lines * THR_LINE_CELLS, used = 0;
+	uint64_t sample = cells < SAMPLE_CELLS ? cells : SAMPLE_CELLS;
+
+	for (uint64_t i = 0; i < sample; i++)
+		used += !is_forgettable(thr_cell_read(&table->cells[i]), now);
+	return used * cells / sample;
 }
 
 /* --- claims --- */

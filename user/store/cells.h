@@ -88,6 +88,11 @@ bool thr_cells_has_any(const struct thr_cells *cells);
 struct thr_cell *thr_cells_room(const struct thr_cells *cells, uint64_t now);
 uint64_t thr_cells_room_at(const struct thr_cells *cells);
 
+/* About how many cells hold a bucket that is not forgettable: all of a small table are looked
+ * at, and of a large one a part. Where a bucket lies is up to a hash, so any part says what
+ * the whole does, within 1 % of it; and what nobody used stays untouched, and takes no memory. */
+uint64_t thr_cells_used(const struct thr_cell_table *table, uint64_t now);
+
 /* The steps (2) to (4). `nonce` is a number that no other claim within some minutes
  * has in its low 22 bits. */
 struct thr_claim {

@@ -370,6 +370,13 @@ uint64_t thr_memory_cells(const struct thr_memory *memory)
 	return (memory->own.lines + memory->groups.lines) * THR_LINE_CELLS;
 }
 
+uint64_t thr_memory_used(const struct thr_memory *memory, uint64_t now_ns)
+{
+	uint64_t now = now_ns << THR_TICK_SHIFT;
+
+	return thr_cells_used(&memory->own, now) + thr_cells_used(&memory->groups, now);
+}
+
 static uint64_t count_of(const struct thr_memory *memory, enum thr_memory_place place)
 {
 	uint64_t count = 0;

@@ -90,8 +90,10 @@ enum thr_memory_place thr_memory_take(struct thr_memory *memory, const struct th
 				      const struct thr_store_limit *limit, uint64_t cost,
 				      uint64_t now_ns, struct thr_standing *ret_standing);
 
-/* Cells in all, and counts over all processes: for tests, and for metrics to show. */
+/* Cells in all, about how many hold a bucket that is in use, and counts over all processes:
+ * for tests, and for metrics to show. */
 uint64_t thr_memory_cells(const struct thr_memory *memory);
+uint64_t thr_memory_used(const struct thr_memory *memory, uint64_t now_ns);
 void thr_memory_count(const struct thr_memory *memory, struct thr_memory_counts *ret_counts);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The families of the store. A worker's counts are read while it writes them: each is right,
  * two of them may be of different moments. */
+#include "core/clock.h"
 #include "store/store.h"
 
 struct reading {
@@ -79,6 +80,10 @@ static void put_memory(struct thr_metrics *metrics, const struct thr_memory *buc
 	thr_metrics_family(metrics, THR_GAUGE, "memory_cells",
 			   "Buckets that the table of this machine has room for.");
 	thr_metrics_gauge(metrics, NULL, 0, (double)thr_memory_cells(buckets));
+	thr_metrics_family(metrics, THR_GAUGE, "memory_cells_used",
+			   "About how many of them are in use: not full again");
+	thr_metrics_gauge(metrics, NULL, 0,
+			  (double)thr_memory_used(buckets, thr_clock_monotonic_ns()));
 	thr_metrics_family(metrics, THR_COUNTER, "memory_takings",
 			   "Takings from the table of this machine: from a key's own bucket, from "
 			   "one shared by a group because the table is full, refused for lack of "
