@@ -7,7 +7,11 @@ import re
 import subprocess
 import tempfile
 
+from api import Api, Metrics, serve, serve_packets, wait_for_metric
+from client import ask_once
+from daemon import limit, route
 from support import cases, defer, expect, run_suite
+from upstream import Upstream
 
 RULES = pathlib.Path(__file__).parents[2] / "configs" / "prometheus-rules.yml"
 LABELS = 'job="xdp-throttle",instance="a"'
@@ -56,6 +60,33 @@ def test_the_rules_are_valid():
     expect("status of promtool", (result.returncode, result.stderr), (0, ""))
 
 
+def everything_served():
+    """The metrics of two daemons that have all there is between them."""
+    alone = serve([route("/", Upstream())], rate_limit=limit("1/m", 1))
+    for _ in range(2):
+        ask_once(alone.port, "/")
+    challenge = {"per_second": 1, "on_overload": "challenge"}
+    shared = serve_packets(
+        xdp={"services": [{"name": "web", "ports": [80], "new_sources": challenge}]},
+        store={"backend": "redis", "redis": {"url": "redis://127.0.0.1:1"}},
+    )
+    wait_for_metric(Api(shared), 1, "packet_interfaces")
+    return Metrics(Api(alone).metrics().text + Api(shared).metrics().text)
+
+
+def test_rules_ask_for_what_is_served():
+    rules = RULES.read_text()
+    served = everything_served().series
+    values = {pair for series in served.values() for labels, _ in series for pair in labels.items()}
+
+    asked = set(re.findall(r"(?<!:)\bxdp_throttle_\w+\b(?!:)", rules))
+    expect("metrics that nobody serves", asked - served.keys(), set())
+    for label, wanted in re.findall(r'(\w+)=~?"([^"]+)"', rules):
+        for each in wanted.split("|") if label != "job" else ():
+            found = [text for name, text in values if name == label and re.fullmatch(each, text)]
+            expect(f"{label} {each} is served", bool(found), True)
+
+
 def test_nothing_fires_while_all_is_well():
     series = {
         f"up{{{LABELS}}}": "1x30",
@@ -67,6 +98,14 @@ def test_nothing_fires_while_all_is_well():
         f'worker_restarts_total{{{LABELS},worker="0"}}': "0x10 1x20",
         f'memory_takings_total{{{LABELS},place="own"}}': "0+600x30",
         f'memory_takings_total{{{LABELS},place="none"}}': "0x30",
+        f"memory_cells{{{LABELS}}}": "1000x30",
+        f"memory_cells_used{{{LABELS}}}": "700x30",
+        f"workers{{{LABELS}}}": "4x30",
+        f"workers_serving{{{LABELS}}}": "4x10 3 4x20",
+        f"http_connections_max{{{LABELS}}}": "1000x30",
+        f"http_connections{{{LABELS}}}": "800x30",
+        f"packet_interfaces_configured{{{LABELS}}}": "2x30",
+        f"packet_interfaces{{{LABELS}}}": "2x30",
         REQUESTS % ("2xx", "allowed"): "0+600x30",
         REQUESTS % ("4xx", "limited"): "0+60x30",
         f"http_upstream_errors_total{{{LABELS}}}": "0+6x30",
@@ -78,6 +117,8 @@ def test_nothing_fires_while_all_is_well():
         REASON % "unchallenged": "0+610x30",
         REASON % "no_own_bucket": "0+60x30",
         f"notes_dropped_total{{{LABELS}}}": "0+1x30",
+        f'api_responses_total{{{LABELS},status="4xx"}}': "0+600x30",
+        f'api_responses_total{{{LABELS},status="5xx"}}': "0x10 3x20",
         f"api_unauthorized_total{{{LABELS}}}": "0+1x30",
     }
 
@@ -98,6 +139,23 @@ TROUBLES = {
         TAKINGS % ("denied", "true"): "0+3x30",
     },
     "InstancesMissing": {f"store_instances{{{LABELS}}}": "3x5 2x30"},
+    "WorkersNotServing": {
+        f"workers{{{LABELS}}}": "4x30",
+        f"workers_serving{{{LABELS}}}": "4x5 3x30",
+    },
+    "MemoryTableFilling": {
+        f"memory_cells{{{LABELS}}}": "1000x30",
+        f"memory_cells_used{{{LABELS}}}": "700x5 850x30",
+    },
+    "ConnectionsFull": {
+        f"http_connections_max{{{LABELS}}}": "1000x30",
+        f"http_connections{{{LABELS}}}": "800x5 950x30",
+    },
+    "InterfacesMissing": {
+        f"packet_interfaces_configured{{{LABELS}}}": "2x30",
+        f"packet_interfaces{{{LABELS}}}": "2x5 1x30",
+    },
+    "ApiErrors": {f'api_responses_total{{{LABELS},status="5xx"}}': "0x5 0+5x30"},
     "MemoryTableRefusing": {
         f'memory_takings_total{{{LABELS},place="none"}}': "0x15 9x30",
     },
@@ -138,6 +196,18 @@ def as_case(name):
 @cases({as_case(name): (name, series) for name, series in TROUBLES.items()})
 def test_fires_for(name, series):
     expect("alerts", firing(series, 18), [f"XdpThrottle{name}"])
+
+
+def test_a_breaker_that_is_probed_now_and_then_is_open():
+    series = {f"store_breaker_state{{{LABELS}}}": "0x5 " + "2 1 " * 10}
+
+    expect("alerts", firing(series, 18), ["XdpThrottleBreakerOpen"])
+
+
+def test_a_target_that_is_tried_now_and_then_is_down():
+    series = {f'http_target_up{{{LABELS},target="10.0.0.2:80"}}': "1x5 " + "0 0 1 " * 10}
+
+    expect("alerts", firing(series, 18), ["XdpThrottleTargetDown"])
 
 
 def test_a_flood_that_is_challenged_is_a_surge():
