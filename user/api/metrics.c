@@ -53,34 +53,34 @@ void thr_api_write_metrics(const struct thr_api_counts *counts, unsigned int wor
 	uint64_t total[8];
 	struct thr_histogram check = {0};
 
-	thr_metrics_family(metrics, THR_COUNTER, "api_requests", "Requests to the API, by call.");
+	thr_metrics_family(metrics, THR_COUNTER, "api_requests", "Requests to the API, by call");
 	sum_array(counts, workers, offsetof(struct thr_api_counts, requests), total, 5);
 	put_array(metrics, total, "call", calls);
 	thr_metrics_family(metrics, THR_COUNTER, "api_responses",
-			   "Answers of the API, by status; a denied check is 4xx.");
+			   "Answers of the API, by status; a denied check is 4xx");
 	sum_array(counts, workers, offsetof(struct thr_api_counts, responses), total, 6);
 	put_array(metrics, total + 2, "status", statuses);
 	thr_metrics_family(metrics, THR_COUNTER, "api_connections_accepted",
-			   "Connections to the API that were accepted.");
+			   "Connections to the API that were accepted");
 	thr_metrics_count(metrics, NULL, 0, SUM(connections));
-	thr_metrics_family(metrics, THR_GAUGE, "api_connections", "Connections to the API.");
+	thr_metrics_family(metrics, THR_GAUGE, "api_connections", "Connections to the API");
 	thr_metrics_gauge(metrics, NULL, 0, (double)SUM(open_connections));
 	thr_metrics_family(metrics, THR_COUNTER, "api_malformed",
-			   "Requests to the API that were not well-formed HTTP, or late.");
+			   "Requests to the API that were not well-formed HTTP, or late");
 	thr_metrics_count(metrics, NULL, 0, SUM(malformed));
 	thr_metrics_family(metrics, THR_COUNTER, "api_unauthorized",
-			   "Requests to the API without the token.");
+			   "Requests to the API without the token");
 	thr_metrics_count(metrics, NULL, 0, SUM(unauthorized));
 	thr_metrics_family(metrics, THR_COUNTER, "api_rate_limited",
-			   "Requests to the API over api.rate_limit.");
+			   "Requests to the API over api.rate_limit");
 	thr_metrics_count(metrics, NULL, 0, SUM(limited));
 	thr_metrics_family(metrics, THR_COUNTER, "checks",
-			   "Checks, by verdict; one of cost 0 only peeks.");
+			   "Checks, by verdict; one of cost 0 only peeks");
 	sum_array(counts, workers, offsetof(struct thr_api_counts, checks), total, 3);
 	put_array(metrics, total, "verdict", verdicts);
 	for (unsigned int i = 0; i < workers; i++)
 		thr_histogram_sum(&check, &counts[i].check);
 	thr_metrics_family(metrics, THR_HISTOGRAM, "check_duration_seconds",
-			   "Time of POST /check, from its head to its answer.");
+			   "Time of POST /check, from its head to its answer");
 	thr_metrics_histogram(metrics, NULL, 0, &check);
 }

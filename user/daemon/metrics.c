@@ -24,26 +24,26 @@ static void write_process(const struct thr_facts *facts, unsigned int workers,
 	const struct thr_label version = {"version", thr_text(THR_VERSION)};
 	struct thr_label result = {"result", thr_text("ok")};
 
-	thr_metrics_family(metrics, THR_GAUGE, "build_info", "The version that runs.");
+	thr_metrics_family(metrics, THR_GAUGE, "build_info", "The version that runs");
 	thr_metrics_gauge(metrics, &version, 1, 1);
-	write_gauge(metrics, "start_time_seconds", "When it started, in seconds since 1970.",
+	write_gauge(metrics, "start_time_seconds", "When it started, in seconds since 1970",
 		    seconds(facts->start_ns));
-	write_gauge(metrics, "workers", "Worker processes that there are to be.", workers);
+	write_gauge(metrics, "workers", "Worker processes that there are to be", workers);
 	write_gauge(metrics, "workers_serving",
-		    "Worker processes that serve by the configuration in force.",
+		    "Worker processes that serve by the configuration in force",
 		    (double)facts->serving);
 	thr_metrics_family(metrics, THR_COUNTER, "worker_restarts",
-			   "Worker processes that ended and were started anew.");
+			   "Worker processes that ended and were started anew");
 	thr_metrics_count(metrics, NULL, 0, facts->restarts);
 	thr_metrics_family(metrics, THR_COUNTER, "reloads",
-			   "Reloads of the configuration, by what became of them.");
+			   "Reloads of the configuration, by what became of them");
 	thr_metrics_count(metrics, &result, 1, facts->reloaded);
 	result.value = thr_text("refused");
 	thr_metrics_count(metrics, &result, 1, facts->refused);
 	write_gauge(metrics, "config_last_reload_successful",
-		    "Whether the last reload, or the start, was in order.", facts->last_good);
+		    "Whether the last reload, or the start, was in order", facts->last_good);
 	write_gauge(metrics, "config_last_reload_timestamp_seconds",
-		    "When a configuration was put in force last, in seconds since 1970.",
+		    "When a configuration was put in force last, in seconds since 1970",
 		    seconds(facts->last_good_ns));
 }
 
@@ -61,15 +61,14 @@ static void write_packets(const struct thr_facts *facts, struct thr_metrics *met
 	struct thr_label label = {"verdict", thr_text("passed")};
 
 	thr_metrics_family(metrics, THR_COUNTER, "packets",
-			   "Packets that came to the packet layer, by verdict.");
+			   "Packets that came to the packet layer, by verdict");
 	thr_metrics_count(metrics, &label, 1, facts->packets.passed);
 	label.value = thr_text("challenged");
 	thr_metrics_count(metrics, &label, 1, facts->packets.challenged);
 	label.value = thr_text("dropped");
 	thr_metrics_count(metrics, &label, 1, facts->packets.dropped);
-	thr_metrics_family(
-		metrics, THR_COUNTER, "packet_reasons",
-		"Packets that came to the packet layer, by the reason of their verdict.");
+	thr_metrics_family(metrics, THR_COUNTER, "packet_reasons",
+			   "Packets that came to the packet layer, by the reason of their verdict");
 	label.name = "reason";
 	for (unsigned int i = THR_REASON_NONE + 1; i < THR_REASON_COUNT; i++) {
 		label.value = thr_text(thr_reason_name(i));
@@ -77,21 +76,20 @@ static void write_packets(const struct thr_facts *facts, struct thr_metrics *met
 	}
 	if (facts->challenge != THR_CHALLENGE_NONE)
 		write_gauge(metrics, "challenge_ready",
-			    "Whether the kernel is set to what challenges need.",
+			    "Whether the kernel is set to what challenges need",
 			    facts->challenge == THR_CHALLENGE_READY);
 }
 
 static void write_notes(const struct thr_facts *facts, struct thr_metrics *metrics)
 {
 	thr_metrics_family(metrics, THR_COUNTER, "verified",
-			   "Clients of the proxy that were made verified sources, once a minute.");
+			   "Clients of the proxy that were made verified sources, once a minute");
 	thr_metrics_count(metrics, NULL, 0, facts->verified);
 	thr_metrics_family(metrics, THR_COUNTER, "blocked",
-			   "Clients of the proxy that were blocked, by rate_limit.block.");
+			   "Clients of the proxy that were blocked, by rate_limit.block");
 	thr_metrics_count(metrics, NULL, 0, facts->blocked);
-	thr_metrics_family(
-		metrics, THR_COUNTER, "notes_dropped",
-		"Clients to be verified or blocked that did not reach the packet layer.");
+	thr_metrics_family(metrics, THR_COUNTER, "notes_dropped",
+			   "Clients to be verified or blocked that did not reach the packet layer");
 	thr_metrics_count(metrics, NULL, 0, facts->notes_dropped + facts->notes_lost);
 }
 
@@ -114,6 +112,6 @@ void thr_metrics_write_facts(const struct thr_board *board, unsigned int workers
 
 void thr_metrics_write_quotas(const struct thr_quotas *quotas, struct thr_metrics *metrics)
 {
-	write_gauge(metrics, "store_quotas", "Keys that have a quota of their own.",
+	write_gauge(metrics, "store_quotas", "Keys that have a quota of their own",
 		    (double)thr_quotas_count(quotas));
 }

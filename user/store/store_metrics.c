@@ -58,7 +58,7 @@ static void put_takings(const struct reading *reading)
 	uint64_t degraded_denied = SUM(reading, degraded_denied);
 
 	thr_metrics_family(reading->metrics, THR_COUNTER, "store_takings",
-			   "Takings from buckets by verdict; degraded: Redis could not be asked.");
+			   "Takings from buckets by verdict; degraded: Redis could not be asked");
 	put_taking(reading, "allowed", "false", without(SUM(reading, allowed), degraded_allowed));
 	put_taking(reading, "denied", "false", without(SUM(reading, denied), degraded_denied));
 	put_taking(reading, "allowed", "true", degraded_allowed);
@@ -78,7 +78,7 @@ static void put_memory(struct thr_metrics *metrics, const struct thr_memory *buc
 
 	thr_memory_count(buckets, &counts);
 	thr_metrics_family(metrics, THR_GAUGE, "memory_cells",
-			   "Buckets that the table of this machine has room for.");
+			   "Buckets that the table of this machine has room for");
 	thr_metrics_gauge(metrics, NULL, 0, (double)thr_memory_cells(buckets));
 	thr_metrics_family(metrics, THR_GAUGE, "memory_cells_used",
 			   "About how many of them are in use: not full again");
@@ -87,7 +87,7 @@ static void put_memory(struct thr_metrics *metrics, const struct thr_memory *buc
 	thr_metrics_family(metrics, THR_COUNTER, "memory_takings",
 			   "Takings from the table of this machine: from a key's own bucket, from "
 			   "one shared by a group because the table is full, refused for lack of "
-			   "one.");
+			   "one");
 	put_place(metrics, "own", counts.own);
 	put_place(metrics, "group", counts.group);
 	put_place(metrics, "group2", counts.group2);
@@ -115,21 +115,21 @@ static void put_calls(const struct reading *reading)
 	struct thr_histogram call = {0};
 
 	put_count(reading, "store_known_takings",
-		  "Takings denied or allowed without a call: known to be over, or leased.",
+		  "Takings denied or allowed without a call: known to be over, or leased",
 		  SUM(reading, known));
-	put_count(reading, "store_calls",
-		  "Calls of the bucket script, each for one taking or more.", SUM(reading, calls));
-	put_count(reading, "store_commands", "Commands sent to Redis, of every kind.",
+	put_count(reading, "store_calls", "Calls of the bucket script, each for one taking or more",
+		  SUM(reading, calls));
+	put_count(reading, "store_commands", "Commands sent to Redis, of every kind",
 		  SUM(reading, commands));
 	thr_metrics_family(reading->metrics, THR_COUNTER, "store_call_errors",
 			   "Commands to Redis that failed: error replies and lost connections, or "
-			   "no answer within the deadline.");
+			   "no answer within the deadline");
 	thr_metrics_count(reading->metrics, &error, 1, SUM(reading, call_errors));
 	thr_metrics_count(reading->metrics, &timeout, 1, SUM(reading, call_timeouts));
 	for (unsigned int i = 0; i < reading->workers; i++)
 		thr_histogram_sum(&call, &reading->counts[i].call);
 	thr_metrics_family(reading->metrics, THR_HISTOGRAM, "store_call_duration_seconds",
-			   "From sending a call of the bucket script to its reply.");
+			   "From sending a call of the bucket script to its reply");
 	thr_metrics_histogram(reading->metrics, NULL, 0, &call);
 }
 
@@ -137,14 +137,14 @@ static void put_redis(const struct reading *reading)
 {
 	put_calls(reading);
 	put_gauge(reading, "store_breaker_state",
-		  "Circuit breaker of the worst worker and node: 0 closed, 1 half-open, 2 open.",
+		  "Circuit breaker of the worst worker and node: 0 closed, 1 half-open, 2 open",
 		  MOST(reading, breaker));
-	put_count(reading, "store_breaker_opened", "How often a circuit breaker opened.",
+	put_count(reading, "store_breaker_opened", "How often a circuit breaker opened",
 		  SUM(reading, opened));
 	put_gauge(reading, "store_instances",
-		  "Instances alive that share the limits, this one included.",
+		  "Instances alive that share the limits, this one included",
 		  MOST(reading, instances));
-	put_gauge(reading, "store_quotas", "Keys in Redis that have a quota of their own.",
+	put_gauge(reading, "store_quotas", "Keys in Redis that have a quota of their own",
 		  MOST(reading, quotas));
 }
 
