@@ -259,7 +259,9 @@ static const struct CMUnitTest tests[] = {
 		"1:7: rate_limit: no rate: write requests_per_second or requests_per_minute"),
 	REFUSES("on_error_of_the_apis_own_limit",
 		"api: {rate_limit: {requests_per_second: 5, on_error: deny}}\n",
-		"1:44: rate_limit: unknown key 'on_error': write one of: requests_per_second, "
+		"1:44: rate_limit: unknown key 'on_error': write it as rate_limit.on_error, "
+		"routes[].rate_limit.on_error or store.on_error, or here one of: "
+		"requests_per_second, "
 		"requests_per_minute, burst"),
 	REFUSES("no_configs", "api: {max_configs: 0}\n",
 		"1:20: api: max_configs is 0: write at least 1, or leave it out"),

@@ -66,7 +66,8 @@ static const struct CMUnitTest tests[] = {
 		"1:1: rate_limit: no rate: write requests_per_second or requests_per_minute"),
 	REFUSES("a_block_in_a_route",
 		ROUTE("path: /, target: http://a, rate_limit: {requests_per_second: 5, block: {}}"),
-		"2:70: rate_limit: unknown key 'block': write one of: requests_per_second, "
+		"2:70: rate_limit: unknown key 'block': write it as rate_limit.block, "
+		"or here one of: requests_per_second, "
 		"requests_per_minute, burst, on_error"),
 
 	REFUSES("no_routes", "routes: []\n",

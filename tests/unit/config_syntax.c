@@ -47,6 +47,21 @@ static const struct CMUnitTest tests[] = {
 		"log:\n"
 		"  colour: red\n",
 		"2:3: log: unknown key 'colour': write one of: level, format"),
+	REFUSES("a_key_that_belongs_to_another_section", "xdp: {new_sources: {per_second: 5}}\n",
+		"1:7: xdp: unknown key 'new_sources': write it as xdp.services[].new_sources, or "
+		"here one of: interfaces, mode, action, malformed, fragments, ipv6_source_prefix, "
+		"tables, per_source, services, sources"),
+	REFUSES("a_key_that_belongs_to_several_other_sections", "log: {on_error: deny}\n",
+		"1:7: log: unknown key 'on_error': write it as rate_limit.on_error, "
+		"routes[].rate_limit.on_error or store.on_error, or here one of: level, format"),
+	REFUSES("a_key_that_belongs_to_no_section", "log: {trusted_proxies: []}\n",
+		"1:7: log: unknown key 'trusted_proxies': write it as trusted_proxies at the top "
+		"level, or here one of: level, format"),
+	REFUSES("a_key_that_belongs_to_many_sections", "log: {burst: 5}\n",
+		"1:7: log: unknown key 'burst': write one of: level, format"),
+	REFUSES("a_key_of_another_section_near_one_of_its_own",
+		"xdp: {services: [{name: a, port: 80}]}\n",
+		"1:28: service: unknown key 'port': did you mean 'ports'?"),
 	REFUSES("an_unknown_key_near_another",
 		"server:\n"
 		"  prot: 80\n",

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/suggest.h"
 #include "config/validate.h"
 #include "core/duration.h"
 #include "core/prefix.h"
@@ -324,25 +323,6 @@ static int read_value(const struct thr_reader *reader, const struct thr_field *f
 	return 0;
 }
 
-static int refuse_unknown(const struct thr_reader *reader, const struct thr_section *section,
-			  const struct thr_node *node)
-{
-	struct thr_suggestion suggestion = {.wanted = node->key};
-	char keys[256] = "";
-	size_t used = 0;
-
-	for (size_t i = 0; i < section->field_count && used < sizeof(keys); i++) {
-		thr_suggestion_offer(&suggestion, section->fields[i].key);
-		used += (size_t)snprintf(keys + used, sizeof(keys) - used, "%s%s", i ? ", " : "",
-					 section->fields[i].key);
-	}
-	if (suggestion.nearest)
-		return thr_refuse_key(reader, node, "unknown key %s: did you mean '%s'?",
-				      QUOTE(node->key), suggestion.nearest);
-	return thr_refuse_key(reader, node, "unknown key %s: write one of: %s", QUOTE(node->key),
-			      keys);
-}
-
 const struct thr_field *thr_schema_find(const struct thr_section *section, const char *key)
 {
 	for (size_t i = 0; i < section->field_count; i++)
@@ -383,7 +363,7 @@ int thr_decode(const struct thr_reader *reader, const struct thr_section *sectio
 		const struct thr_field *field = thr_schema_find(section, node->key);
 
 		if (!field)
-			return refuse_unknown(&inner, section, node);
+			return thr_refuse_unknown(&inner, section, node);
 		r = check_first(&inner, section, field, node, seen);
 		if (r == 0)
 			r = read_value(&inner, field, node, into);

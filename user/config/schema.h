@@ -90,6 +90,11 @@ const struct thr_field *thr_schema_find(const struct thr_section *section, const
 int thr_decode(const struct thr_reader *reader, const struct thr_section *section,
 	       const struct thr_node *map, void *into);
 
+/* Refuse the key of `node`, which `section` does not have: with the one that it is near to, or
+ * with where else it is a key, and those that there are. */
+int thr_refuse_unknown(const struct thr_reader *reader, const struct thr_section *section,
+		       const struct thr_node *node);
+
 /*
  * Apply the settings among `environment` (see config.h) to the tree, as if the
  * file said so. Returns 0, -EINVAL or -ENOMEM with the error filled.
