@@ -13,11 +13,9 @@
 
 extern char **environ;
 
-/* Of what the file asks for; defaults are not spoken of. */
-static void warn_of_unserved(const char *file, const struct thr_config *config)
+static void say_warning(const char *file, const char *text)
 {
-	if (config->xdp.present && !config->xdp.interface_count)
-		fprintf(stderr, "%s: warning: " THR_WITHOUT_INTERFACES "\n", file);
+	fprintf(stderr, "%s: warning: %s\n", file, text);
 }
 
 int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
@@ -37,7 +35,7 @@ int thr_cli_load(const struct thr_arguments *arguments, bool needs_xdp,
 				file);
 	}
 	if (!needs_xdp)
-		warn_of_unserved(file, config);
+		thr_config_warn(config, file, say_warning);
 	*ret_config = config;
 	return 0;
 }

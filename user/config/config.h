@@ -83,11 +83,6 @@ struct thr_xdp_config {
 	struct thr_tables tables;
 };
 
-/* What is said of a section without interfaces where `run` is what the file is for. */
-#define THR_WITHOUT_INTERFACES                                                                     \
-	"xdp.interfaces is not written: run attaches nothing; write interfaces: [eth0], or use "   \
-	"attach --dev"
-
 struct thr_target {
 	char *host; /* without brackets */
 	uint16_t port;
@@ -239,6 +234,11 @@ int thr_config_parse(const char *name, const char *text, size_t size, char *cons
 		     struct thr_config **ret_config, struct thr_error *error);
 
 void thr_config_free(struct thr_config *config);
+
+/* Call `warn` with `file` and a line for each thing that is allowed and hardly meant, where
+ * `run` is what the file is for. */
+typedef void thr_config_warning(const char *file, const char *text);
+void thr_config_warn(const struct thr_config *config, const char *file, thr_config_warning *warn);
 
 /* Whether `run` attaches the packet layer, and some service there has a budget for new
  * sources, which those that are verified do not need. */

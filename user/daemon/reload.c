@@ -40,10 +40,14 @@
 #define LOCK_PAUSE_MS 100
 #define LOCK_TRIES 10
 
+static void log_warning(const char *path, const char *text)
+{
+	thr_log(THR_LOG_WARNING, "%s: %s", path, text);
+}
+
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
-	if (config->xdp.present && !config->xdp.interface_count)
-		thr_log(THR_LOG_WARNING, "%s: " THR_WITHOUT_INTERFACES, master->path);
+	thr_config_warn(config, master->path, log_warning);
 }
 
 /* --- what stays until a restart --- */
