@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Settings from the environment: what they set, what they replace, and what is
  * refused by the name of the variable. */
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/config.h"
+#include "config/schema.h"
 #include "core/cleanup.h"
 #include "support/run.h"
 
@@ -145,67 +148,114 @@ static void other_variables_are_passed_over(void **state)
 	assert_int_equal(config->server.port, 8080);
 }
 
+/* A file in which each of them has what it needs beside it. */
+static const char complete[] =
+	"rate_limit: {requests_per_second: 5, block: {refusals_per_minute: 5}}\n"
+	"xdp: {interfaces: [a], per_source: {connections_per_second: 5, packets_per_second: 5,\n"
+	"      bytes_per_second: 5}}\n"
+	"api: {rate_limit: {requests_per_second: 5}}\n"
+	"store: {redis: {url: rediss://h, cert_file: /c, key_file: /k}}\n" ROUTE;
+
+static const char *const settings[] = {
+	"XDP_THROTTLE_SERVER_ADDRESS=::1",
+	"XDP_THROTTLE_SERVER_PORT=1",
+	"XDP_THROTTLE_SERVER_WORKERS=1",
+	"XDP_THROTTLE_SERVER_USER=www-data",
+	"XDP_THROTTLE_SERVER_PROXY_PROTOCOL=true",
+	"XDP_THROTTLE_SERVER_MAX_CONNECTIONS=10k",
+	"XDP_THROTTLE_SERVER_HEADER_TIMEOUT=5s",
+	"XDP_THROTTLE_SERVER_IDLE_TIMEOUT=5s",
+	"XDP_THROTTLE_SERVER_BODY_TIMEOUT=5s",
+	"XDP_THROTTLE_SERVER_DRAIN_TIMEOUT=5s",
+	"XDP_THROTTLE_SERVER_MAX_REQUEST_LINE=4k",
+	"XDP_THROTTLE_SERVER_MAX_HEADER_BYTES=32k",
+	"XDP_THROTTLE_SERVER_MAX_HEADERS=50",
+	"XDP_THROTTLE_SERVER_MAX_BODY_BYTES=1M",
+	"XDP_THROTTLE_UPSTREAM_CONNECT_TIMEOUT=500ms",
+	"XDP_THROTTLE_UPSTREAM_RESPONSE_TIMEOUT=5m",
+	"XDP_THROTTLE_UPSTREAM_IDLE_TIMEOUT=5s",
+	"XDP_THROTTLE_UPSTREAM_KEEPALIVE=0",
+	"XDP_THROTTLE_UPSTREAM_RETRIES=0",
+	"XDP_THROTTLE_UPSTREAM_MAX_FAILURES=0",
+	"XDP_THROTTLE_UPSTREAM_FAIL_TIMEOUT=1h",
+	"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND=1",
+	"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
+	"XDP_THROTTLE_RATE_LIMIT_BURST=5",
+	"XDP_THROTTLE_RATE_LIMIT_ON_ERROR=allow",
+	"XDP_THROTTLE_RATE_LIMIT_BLOCK_REFUSALS_PER_MINUTE=9",
+	"XDP_THROTTLE_RATE_LIMIT_BLOCK_FOR=1m",
+	"XDP_THROTTLE_XDP_MODE=native",
+	"XDP_THROTTLE_XDP_ACTION=monitor",
+	"XDP_THROTTLE_XDP_MALFORMED=drop",
+	"XDP_THROTTLE_XDP_FRAGMENTS=drop",
+	"XDP_THROTTLE_XDP_IPV6_SOURCE_PREFIX=56",
+	"XDP_THROTTLE_XDP_TABLES_GATE=2M",
+	"XDP_THROTTLE_XDP_TABLES_EXACT=2k",
+	"XDP_THROTTLE_XDP_TABLES_VERIFIED=2k",
+	"XDP_THROTTLE_XDP_TABLES_BLOCKED=2k",
+	"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_SECOND=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_MINUTE=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_SECOND=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_MINUTE=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_SECOND=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_MINUTE=1",
+	"XDP_THROTTLE_XDP_PER_SOURCE_BURST=5",
+	"XDP_THROTTLE_XDP_PER_SOURCE_PACKET_BURST=5",
+	"XDP_THROTTLE_XDP_PER_SOURCE_BYTE_BURST=2k",
+	"XDP_THROTTLE_API_LISTEN=[::1]:81",
+	"XDP_THROTTLE_API_TOKEN_FILE=/t",
+	"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_SECOND=1",
+	"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
+	"XDP_THROTTLE_API_RATE_LIMIT_BURST=5",
+	"XDP_THROTTLE_API_DEFAULT_CAPACITY=1k",
+	"XDP_THROTTLE_API_DEFAULT_REFILL_PER_SECOND=0.5",
+	"XDP_THROTTLE_API_MAX_CONFIGS=1k",
+	"XDP_THROTTLE_STORE_BACKEND=redis",
+	"XDP_THROTTLE_STORE_ON_ERROR=deny",
+	"XDP_THROTTLE_STORE_MEMORY_MAX_KEYS=10M",
+	"XDP_THROTTLE_STORE_MEMORY_STATE_FILE=/s",
+	"XDP_THROTTLE_STORE_REDIS_URL=rediss://h2",
+	"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE=/p",
+	"XDP_THROTTLE_STORE_REDIS_CA_FILE=/a",
+	"XDP_THROTTLE_STORE_REDIS_CERT_FILE=/c2",
+	"XDP_THROTTLE_STORE_REDIS_KEY_FILE=/k2",
+	"XDP_THROTTLE_STORE_REDIS_KEY_PREFIX=p",
+	"XDP_THROTTLE_STORE_REDIS_DEADLINE=100ms",
+	"XDP_THROTTLE_STORE_REDIS_LEASE=10",
+	"XDP_THROTTLE_STORE_REDIS_FAILURES=5",
+	"XDP_THROTTLE_LOG_LEVEL=error",
+	"XDP_THROTTLE_LOG_FORMAT=json",
+};
+
+/* Those of `section` and below that are not in `settings`; `name` is of the section. */
+static void assert_all_are_listed(const struct thr_section *section, const char *name)
+{
+	for (size_t i = 0; i < section->field_count; i++) {
+		const struct thr_field *field = &section->fields[i];
+		char own[128];
+		size_t length, found = 0;
+
+		length = (size_t)snprintf(own, sizeof(own), "%s_%s", name, field->key);
+		for (char *at = own; *at; at++)
+			*at = (char)toupper((unsigned char)*at);
+		if (field->type == THR_TYPE_MAP)
+			assert_all_are_listed(field->section, own);
+		if (field->type == THR_TYPE_MAP || field->type == THR_TYPE_LIST)
+			continue;
+		for (size_t j = 0; j < ARRAY_SIZE(settings); j++)
+			found += strncmp(settings[j], own, length) == 0 &&
+				 settings[j][length] == '=';
+		if (found != 1)
+			fail_msg("%s is listed %zu times", own, found);
+	}
+}
+
 static void every_scalar_outside_of_lists_can_be_set(void **state)
 {
-	static const char *const names[] = {
-		"XDP_THROTTLE_SERVER_ADDRESS=::1",
-		"XDP_THROTTLE_SERVER_PORT=1",
-		"XDP_THROTTLE_SERVER_WORKERS=1",
-		"XDP_THROTTLE_SERVER_USER=www-data",
-		"XDP_THROTTLE_SERVER_PROXY_PROTOCOL=true",
-		"XDP_THROTTLE_SERVER_MAX_CONNECTIONS=10k",
-		"XDP_THROTTLE_SERVER_HEADER_TIMEOUT=5s",
-		"XDP_THROTTLE_SERVER_IDLE_TIMEOUT=5s",
-		"XDP_THROTTLE_SERVER_BODY_TIMEOUT=5s",
-		"XDP_THROTTLE_SERVER_DRAIN_TIMEOUT=5s",
-		"XDP_THROTTLE_SERVER_MAX_REQUEST_LINE=4k",
-		"XDP_THROTTLE_SERVER_MAX_HEADER_BYTES=32k",
-		"XDP_THROTTLE_SERVER_MAX_HEADERS=50",
-		"XDP_THROTTLE_SERVER_MAX_BODY_BYTES=1M",
-		"XDP_THROTTLE_UPSTREAM_CONNECT_TIMEOUT=500ms",
-		"XDP_THROTTLE_UPSTREAM_RESPONSE_TIMEOUT=5m",
-		"XDP_THROTTLE_UPSTREAM_IDLE_TIMEOUT=5s",
-		"XDP_THROTTLE_UPSTREAM_KEEPALIVE=0",
-		"XDP_THROTTLE_UPSTREAM_RETRIES=0",
-		"XDP_THROTTLE_UPSTREAM_MAX_FAILURES=0",
-		"XDP_THROTTLE_UPSTREAM_FAIL_TIMEOUT=1h",
-		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND=1",
-		"XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
-		"XDP_THROTTLE_XDP_MODE=native",
-		"XDP_THROTTLE_XDP_ACTION=monitor",
-		"XDP_THROTTLE_XDP_MALFORMED=drop",
-		"XDP_THROTTLE_XDP_FRAGMENTS=drop",
-		"XDP_THROTTLE_XDP_IPV6_SOURCE_PREFIX=56",
-		"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_SECOND=1",
-		"XDP_THROTTLE_XDP_PER_SOURCE_CONNECTIONS_PER_MINUTE=1",
-		"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_SECOND=1",
-		"XDP_THROTTLE_XDP_PER_SOURCE_PACKETS_PER_MINUTE=1",
-		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_SECOND=1",
-		"XDP_THROTTLE_XDP_PER_SOURCE_BYTES_PER_MINUTE=1",
-		"XDP_THROTTLE_API_LISTEN=[::1]:81",
-		"XDP_THROTTLE_API_TOKEN_FILE=/t",
-		"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_SECOND=1",
-		"XDP_THROTTLE_API_RATE_LIMIT_REQUESTS_PER_MINUTE=1",
-		"XDP_THROTTLE_API_DEFAULT_CAPACITY=1k",
-		"XDP_THROTTLE_API_DEFAULT_REFILL_PER_SECOND=0.5",
-		"XDP_THROTTLE_API_MAX_CONFIGS=1k",
-		"XDP_THROTTLE_STORE_BACKEND=redis",
-		"XDP_THROTTLE_STORE_ON_ERROR=deny",
-		"XDP_THROTTLE_STORE_MEMORY_MAX_KEYS=10M",
-		"XDP_THROTTLE_STORE_MEMORY_STATE_FILE=/s",
-		"XDP_THROTTLE_STORE_REDIS_URL=redis://h",
-		"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE=/p",
-		"XDP_THROTTLE_STORE_REDIS_KEY_PREFIX=p",
-		"XDP_THROTTLE_STORE_REDIS_DEADLINE=100ms",
-		"XDP_THROTTLE_STORE_REDIS_LEASE=10",
-		"XDP_THROTTLE_STORE_REDIS_FAILURES=5",
-		"XDP_THROTTLE_LOG_LEVEL=error",
-		"XDP_THROTTLE_LOG_FORMAT=json",
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		AUTO_CONFIG struct thr_config *config = PARSE(ROUTE, (char *)names[i]);
+	assert_all_are_listed(&thr_schema, "XDP_THROTTLE");
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		AUTO_CONFIG struct thr_config *config = PARSE(complete, (char *)settings[i]);
 
 		assert_non_null(config);
 	}
