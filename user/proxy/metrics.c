@@ -46,7 +46,7 @@ static void write_totals(const struct thr_proxy *proxy, const struct thr_proxy_c
 	thr_metrics_family(metrics, THR_GAUGE, "http_connections_max",
 			   "Connections of clients that may be open: beyond it new ones wait, "
 			   "or an idle one is closed for them");
-	thr_metrics_gauge(metrics, NULL, 0, (double)(proxy->session_max * proxy->parts.workers));
+	thr_metrics_gauge(metrics, NULL, 0, (double)(proxy->acceptor.max * proxy->parts.workers));
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		thr_metrics_family(metrics, THR_COUNTER, families[i].name, families[i].help);
 		thr_metrics_count(metrics, NULL, 0, sum(proxy, counts, families[i].offset));
