@@ -102,6 +102,7 @@ def test_nothing_fires_while_all_is_well():
         f"memory_cells_used{{{LABELS}}}": "700x30",
         f"workers{{{LABELS}}}": "4x30",
         f"workers_serving{{{LABELS}}}": "4x10 3 4x20",
+        f"cpu_seconds_total{{{LABELS}}}": "0+120x30",
         f"http_connections_max{{{LABELS}}}": "1000x30",
         f"http_connections{{{LABELS}}}": "800x30",
         f"packet_interfaces_configured{{{LABELS}}}": "2x30",
@@ -139,6 +140,7 @@ TROUBLES = {
         TAKINGS % ("denied", "true"): "0+3x30",
     },
     "InstancesMissing": {f"store_instances{{{LABELS}}}": "3x5 2x30"},
+    "Busy": {f"workers{{{LABELS}}}": "2x30", f"cpu_seconds_total{{{LABELS}}}": "0+114x30"},
     "WorkersNotServing": {
         f"workers{{{LABELS}}}": "4x30",
         f"workers_serving{{{LABELS}}}": "4x5 3x30",

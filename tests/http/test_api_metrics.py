@@ -301,6 +301,26 @@ def test_workers_and_their_deaths_are_told():
                lambda: Api(daemon).metrics().value("worker_restarts_total") == 1)
 
 
+def test_cpu_time_is_that_of_all_processes_that_were():
+    daemon = serve(server={"workers": 2})
+    daemon.may_lose_workers = True
+    api = Api(daemon)
+
+    def spent():
+        return Api(daemon).metrics().value("cpu_seconds_total")
+
+    before = spent()
+    api.verdicts("busy", 1000)
+    wait_until("the work is told", lambda: spent() > before)
+    before = spent()
+    for worker in daemon.workers():
+        os.kill(worker, signal.SIGKILL)
+    wait_until("they were restarted",
+               lambda: Api(daemon).metrics().value("worker_restarts_total") == 2)
+
+    expect("it goes on", spent() >= before > 0, True)
+
+
 def test_counters_survive_a_worker_and_a_reload():
     daemon = serve()
     daemon.may_lose_workers = True

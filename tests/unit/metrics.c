@@ -65,6 +65,17 @@ static void a_counter_is_named_by_its_samples_or_by_its_family(void **state)
 				"# EOF\n");
 }
 
+static void time_is_counted_in_seconds(void **state)
+{
+	struct fixture *fixture = *state;
+
+	thr_metrics_family(&fixture->metrics, THR_COUNTER, "busy_seconds", "Busy");
+	thr_metrics_count_time(&fixture->metrics, NULL, 0, 1500000001);
+	assert_written(fixture, "# HELP xdp_throttle_busy_seconds_total Busy\n"
+				"# TYPE xdp_throttle_busy_seconds_total counter\n"
+				"xdp_throttle_busy_seconds_total 1.500000001\n");
+}
+
 static void labels_are_written_in_order_and_their_values_escaped(void **state)
 {
 	struct fixture *fixture = *state;
@@ -239,6 +250,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_counter_is_named_by_its_samples_or_by_its_family),
+		TEST(time_is_counted_in_seconds),
 		TEST(labels_are_written_in_order_and_their_values_escaped),
 		TEST(quotes_in_help_are_escaped_in_open_metrics_alone),
 		TEST(histogram_buckets_are_cumulative),

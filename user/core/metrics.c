@@ -130,6 +130,14 @@ void thr_metrics_count(struct thr_metrics *metrics, const struct thr_label *labe
 	put(metrics, "\n", 1);
 }
 
+void thr_metrics_count_time(struct thr_metrics *metrics, const struct thr_label *labels,
+			    size_t count, uint64_t ns)
+{
+	put_sample(metrics, "_total", labels, count);
+	put_float(metrics, (double)ns / 1e9);
+	put(metrics, "\n", 1);
+}
+
 void thr_metrics_gauge(struct thr_metrics *metrics, const struct thr_label *labels, size_t count,
 		       double value)
 {

@@ -48,6 +48,9 @@ void thr_metrics_family(struct thr_metrics *metrics, enum thr_metric_type type, 
 
 void thr_metrics_count(struct thr_metrics *metrics, const struct thr_label *labels, size_t count,
 		       uint64_t value);
+/* A counter of time, in seconds. */
+void thr_metrics_count_time(struct thr_metrics *metrics, const struct thr_label *labels,
+			    size_t count, uint64_t ns);
 /* `value` is finite. */
 void thr_metrics_gauge(struct thr_metrics *metrics, const struct thr_label *labels, size_t count,
 		       double value);

@@ -16,6 +16,7 @@
 /* Times are of the wall clock. */
 struct thr_facts {
 	uint64_t start_ns;
+	uint64_t cpu_ns;  /* of the master and of all workers that there were */
 	uint64_t serving; /* workers */
 	uint64_t restarts;
 	uint64_t reloaded, refused;

@@ -16,10 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/duration.h"
 #include "core/log.h"
 #include "daemon/listener.h"
@@ -86,13 +89,38 @@ static void on_deadline(struct thr_timer *timer)
 
 #define LOOK_MS 1000
 
+static uint64_t ns_of(const struct timeval *time)
+{
+	return (uint64_t)time->tv_sec * THR_NS_PER_S + (uint64_t)time->tv_usec * 1000;
+}
+
+/* Its own, that of children that were waited for, and that of workers that live: by their
+ * clocks, as /proc may hide the processes of other users. */
+static uint64_t count_cpu_ns(const struct thr_master *master)
+{
+	uint64_t sum = thr_clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
+	struct rusage gone;
+	clockid_t clock;
+
+	if (!getrusage(RUSAGE_CHILDREN, &gone))
+		sum += ns_of(&gone.ru_utime) + ns_of(&gone.ru_stime);
+	for (unsigned int i = 0; i < master->worker_count; i++)
+		if (master->slots[i].pid && !clock_getcpuclockid(master->slots[i].pid, &clock))
+			sum += thr_clock_read_ns(clock);
+	return sum;
+}
+
 void thr_master_publish(struct thr_master *master)
 {
 	const struct thr_config *config = master->generation->config;
 	struct thr_facts *facts = &master->facts;
+	uint64_t cpu_ns;
 
 	if (!config->api.present)
 		return; /* nobody can ask for it */
+	cpu_ns = count_cpu_ns(master);
+	if (cpu_ns > facts->cpu_ns) /* what is left of a process is in whole microseconds */
+		facts->cpu_ns = cpu_ns;
 	facts->serving = 0;
 	for (unsigned int i = 0; i < master->worker_count; i++)
 		facts->serving += thr_slot_is_serving(&master->slots[i]);

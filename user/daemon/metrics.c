@@ -28,6 +28,9 @@ static void write_process(const struct thr_facts *facts, unsigned int workers,
 	thr_metrics_gauge(metrics, &version, 1, 1);
 	write_gauge(metrics, "start_time_seconds", "When it started, in seconds since 1970",
 		    seconds(facts->start_ns));
+	thr_metrics_family(metrics, THR_COUNTER, "cpu_seconds",
+			   "CPU time of the master and its workers");
+	thr_metrics_count_time(metrics, NULL, 0, facts->cpu_ns);
 	write_gauge(metrics, "workers", "Worker processes that there are to be", workers);
 	write_gauge(metrics, "workers_serving",
 		    "Worker processes that serve by the configuration in force",
