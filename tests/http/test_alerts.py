@@ -212,6 +212,12 @@ def test_a_target_that_is_tried_now_and_then_is_down():
     expect("alerts", firing(series, 18), ["XdpThrottleTargetDown"])
 
 
+def test_an_instance_that_was_counted_twice_when_it_restarted_is_not_missing():
+    series = {f"store_instances{{{LABELS}}}": "2x20 3 2x20"}
+
+    expect("alerts", firing(series, 35), [])
+
+
 def test_a_flood_that_is_challenged_is_a_surge():
     series = {
         f'packets_total{{{LABELS},verdict="dropped"}}': "0+6000x30",
