@@ -144,7 +144,7 @@ uint64_t thr_cells_used(const struct thr_cell_table *table, uint64_t now)
 
 	for (uint64_t i = 0; i < sample; i++)
 		used += !is_forgettable(thr_cell_read(&table->cells[i]), now);
-	return used * cells / sample;
+	return sample == cells ? used : used * cells / SAMPLE_CELLS;
 }
 
 /* --- claims --- */
