@@ -102,9 +102,10 @@ static void check_sources(const struct thr_tables *tables)
 	}
 }
 
-static void check_size(uint64_t size)
+static void check_size(const struct thr_size *size)
 {
-	HOLDS(!(size & (size - 1)) && (!size || size >= 1024) && size <= 1U << 28);
+	HOLDS(!(size->entries & (size->entries - 1)) && size->entries <= 1U << 28);
+	HOLDS(size->name ? size->entries >= 1024 : !size->entries);
 }
 
 static void check_xdp(const struct thr_xdp_config *xdp)
@@ -115,10 +116,10 @@ static void check_xdp(const struct thr_xdp_config *xdp)
 	HOLDS(xdp->tables.action == THR_ACTION_ENFORCE || xdp->tables.action == THR_ACTION_MONITOR);
 	HOLDS(xdp->tables.v6_source_bits >= 1 && xdp->tables.v6_source_bits <= 128);
 	check_limits(&xdp->tables.per_source, false);
-	check_size(xdp->tables.sizes.gate);
-	check_size(xdp->tables.sizes.exact);
-	check_size(xdp->tables.sizes.verified);
-	check_size(xdp->tables.sizes.blocked);
+	check_size(&xdp->tables.sizes.gate);
+	check_size(&xdp->tables.sizes.exact);
+	check_size(&xdp->tables.sizes.verified);
+	check_size(&xdp->tables.sizes.blocked);
 	check_services(&xdp->tables);
 	check_sources(&xdp->tables);
 }

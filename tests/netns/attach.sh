@@ -314,7 +314,7 @@ test_sizes_of_a_program_that_ip_link_attached_are_the_defaults() {
 	throttle apply -c "$work/a.yaml"
 	line=$(refused 1 throttle apply -c "$work/b.yaml")
 
-	expect_match "message" "$line" 'xdp\.tables\.exact is 524288, and the throttle that runs has 262144'
+	expect_match "message" "$line" 'b\.yaml:3:29: tables: exact is 524288, and the throttle that runs has 262144'
 	expect "admitted" "$(admitted --count 1000)" 20
 }
 

@@ -148,7 +148,7 @@ every_refusal() {
 	refuse apply_of_a_prefix_given_twice 1 'twice.yaml:4:16: ' apply -c "$d/twice.yaml"
 	refuse apply_of_a_file_without_xdp 1 'no-xdp.yaml: there is no xdp section' \
 		apply -c "$d/no-xdp.yaml"
-	local -r sizes='xdp\.tables\.gate is 2097152, and the throttle that runs has 1048576'
+	local -r sizes='other-sizes.yaml:2:18: tables: gate is 2097152, and the throttle that runs has 1048576'
 	refuse apply_of_other_sizes 1 "$sizes" apply -c "$d/other-sizes.yaml"
 	refuse attach_again_with_other_sizes 1 "$sizes" attach --dev to-client -c "$d/other-sizes.yaml"
 	refuse attach_of_another_interface_with_other_sizes 1 "$sizes" \

@@ -171,7 +171,7 @@ test_reload_with_other_sizes_of_tables_changes_nothing() {
 
 	configuration 30 to-attacker to-client
 	echo '  tables: {gate: 2M}' >>"$work/run.yaml"
-	reload 'xdp.tables.gate is 2097152, and the throttle that runs has 1048576.*nothing changed'
+	reload 'run.yaml:6:18: tables: gate is 2097152, and the throttle that runs has 1048576.*nothing changed'
 
 	expect "limits" "$(throttle limit list)" "$before"
 	expect "interfaces" "$(interfaces)" to-attacker

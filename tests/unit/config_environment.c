@@ -87,6 +87,18 @@ static void a_variable_makes_the_sections_that_it_needs(void **state)
 	assert_rate(&config->xdp.tables.per_source.kind[THR_CONNECTIONS], 30, 1, 1000);
 }
 
+static void a_size_of_a_table_is_called_by_its_place(void **state)
+{
+	AUTO_CONFIG struct thr_config *config =
+		PARSE("xdp:\n  tables: {exact: 1k, gate: 2k}\n", "XDP_THROTTLE_XDP_TABLES_GATE=4k");
+	const struct thr_sizes *sizes = &config->xdp.tables.sizes;
+
+	(void)state;
+	assert_string_equal(sizes->exact.name, "t.yaml:2:19: tables: exact");
+	assert_string_equal(sizes->gate.name, "XDP_THROTTLE_XDP_TABLES_GATE: tables: gate");
+	assert_null(sizes->blocked.name);
+}
+
 static void a_rate_per_minute_replaces_the_files_rate_per_second(void **state)
 {
 	AUTO_CONFIG struct thr_config *config =
@@ -299,6 +311,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_variable_is_of_the_same_types_as_the_file),
 	cmocka_unit_test(a_variable_replaces_what_the_file_says),
 	cmocka_unit_test(a_variable_makes_the_sections_that_it_needs),
+	cmocka_unit_test(a_size_of_a_table_is_called_by_its_place),
 	cmocka_unit_test(a_rate_per_minute_replaces_the_files_rate_per_second),
 	cmocka_unit_test(the_store_is_moved_by_one_variable),
 	cmocka_unit_test(a_variable_turns_the_api_on),

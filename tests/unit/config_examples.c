@@ -167,15 +167,15 @@ static void sizes_of_tables_are_rounded_up_to_powers_of_two(void **state)
 	const struct thr_sizes *sizes = &example->xdp.tables.sizes;
 
 	(void)state;
-	assert_int_equal(sizes->gate, THR_GATE_CELLS);
-	assert_int_equal(sizes->exact, THR_BUCKETS_MAX);
-	assert_int_equal(sizes->verified, THR_VERIFIED_MAX);
-	assert_int_equal(sizes->blocked, THR_BLOCKED_MAX);
+	assert_int_equal(sizes->gate.entries, THR_GATE_CELLS);
+	assert_int_equal(sizes->exact.entries, THR_BUCKETS_MAX);
+	assert_int_equal(sizes->verified.entries, THR_VERIFIED_MAX);
+	assert_int_equal(sizes->blocked.entries, THR_BLOCKED_MAX);
 	sizes = &other->xdp.tables.sizes;
-	assert_int_equal(sizes->gate, 1U << 28);
-	assert_int_equal(sizes->exact, 1024);
-	assert_int_equal(sizes->verified, 1U << 17);
-	assert_int_equal(sizes->blocked, 0);
+	assert_int_equal(sizes->gate.entries, 1U << 28);
+	assert_int_equal(sizes->exact.entries, 1024);
+	assert_int_equal(sizes->verified.entries, 1U << 17);
+	assert_int_equal(sizes->blocked.entries, 0);
 }
 
 /* What is a default is written as one. */

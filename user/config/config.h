@@ -53,12 +53,18 @@ struct thr_source_config {
 	struct thr_limits limits;
 };
 
-/* Entries of the maps that a file may state a size of, each a power of two; 0: it does
- * not state it. */
+/* Entries of a map, a power of two; 0: nothing is stated. Whether they suit the throttle
+ * that runs is seen when they are applied: `name` is how a message about them begins,
+ * "FILE:LINE:COLUMN: tables: gate", and NULL where nothing is stated. */
+struct thr_size {
+	uint64_t entries;
+	char *name;
+};
+
 struct thr_sizes {
-	uint64_t gate;	/* buckets that sources share */
-	uint64_t exact; /* buckets that they have of their own */
-	uint64_t verified, blocked;
+	struct thr_size gate;  /* buckets that sources share */
+	struct thr_size exact; /* buckets that they have of their own */
+	struct thr_size verified, blocked;
 };
 
 /* The packet layer's tables: what `apply` makes live, and what is read back. */

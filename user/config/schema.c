@@ -269,10 +269,11 @@ static const struct thr_word actions[] = {
 static const struct thr_word pass_or_drop[] = {{"pass", false}, {"drop", true}, {NULL, 0}};
 
 static const struct thr_field size_fields[] = {
-	{"gate", THR_TYPE_COUNT, .min = 1000, .max = 256000000, INTO(thr_sizes, gate)},
-	{"exact", THR_TYPE_COUNT, .min = 1000, .max = 64000000, INTO(thr_sizes, exact)},
-	{"verified", THR_TYPE_COUNT, .min = 1000, .max = 16000000, INTO(thr_sizes, verified)},
-	{"blocked", THR_TYPE_COUNT, .min = 1000, .max = 16000000, INTO(thr_sizes, blocked)},
+	{"gate", THR_TYPE_COUNT, .min = 1000, .max = 256000000, INTO(thr_sizes, gate.entries)},
+	{"exact", THR_TYPE_COUNT, .min = 1000, .max = 64000000, INTO(thr_sizes, exact.entries)},
+	{"verified", THR_TYPE_COUNT, .min = 1000, .max = 16000000,
+	 INTO(thr_sizes, verified.entries)},
+	{"blocked", THR_TYPE_COUNT, .min = 1000, .max = 16000000, INTO(thr_sizes, blocked.entries)},
 };
 static const struct thr_section size_section = {"tables", FIELDS(size_fields),
 						.finish = thr_finish_sizes};

@@ -72,5 +72,9 @@ void thr_tables_clear(struct thr_tables *tables)
 	}
 	free(tables->services);
 	free(tables->sources);
+	free(tables->sizes.gate.name);
+	free(tables->sizes.exact.name);
+	free(tables->sizes.verified.name);
+	free(tables->sizes.blocked.name);
 	*tables = (struct thr_tables){0};
 }

@@ -274,17 +274,33 @@ static uint64_t round_up(uint64_t count)
 	return count > 1 ? 1ULL << (64 - __builtin_clzll(count - 1)) : count;
 }
 
+/* The name is what a refusal would begin with. */
+static int finish_size(const struct thr_reader *reader, const struct thr_node *node,
+		       struct thr_size *size)
+{
+	struct thr_error name;
+	const struct thr_reader namer = {reader->name, reader->section, &name};
+
+	if (!node)
+		return 0;
+	thr_refuse(&namer, node, "%s", node->key);
+	size->entries = round_up(size->entries);
+	size->name = strdup(name.text);
+	return size->name ? 0 : thr_refuse_memory(reader);
+}
+
 int thr_finish_sizes(const struct thr_reader *reader, const struct thr_node *map, void *into)
 {
 	struct thr_sizes *sizes = into;
+	int r = finish_size(reader, thr_node_find(map, "gate"), &sizes->gate);
 
-	(void)reader;
-	(void)map;
-	sizes->gate = round_up(sizes->gate);
-	sizes->exact = round_up(sizes->exact);
-	sizes->verified = round_up(sizes->verified);
-	sizes->blocked = round_up(sizes->blocked);
-	return 0;
+	if (r == 0)
+		r = finish_size(reader, thr_node_find(map, "exact"), &sizes->exact);
+	if (r == 0)
+		r = finish_size(reader, thr_node_find(map, "verified"), &sizes->verified);
+	if (r == 0)
+		r = finish_size(reader, thr_node_find(map, "blocked"), &sizes->blocked);
+	return r;
 }
 
 int thr_finish_xdp(const struct thr_reader *reader, const struct thr_node *map, void *into)

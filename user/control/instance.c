@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -49,25 +50,24 @@ const char *thr_map_name(enum thr_map map)
 static const struct {
 	enum thr_map map;
 	size_t member;
-	const char *key;
 } sized[] = {
-	{THR_MAP_GATE, offsetof(struct thr_sizes, gate), "gate"},
-	{THR_MAP_BUCKETS, offsetof(struct thr_sizes, exact), "exact"},
-	{THR_MAP_VERIFIED, offsetof(struct thr_sizes, verified), "verified"},
-	{THR_MAP_BLOCKED, offsetof(struct thr_sizes, blocked), "blocked"},
+	{THR_MAP_GATE, offsetof(struct thr_sizes, gate)},
+	{THR_MAP_BUCKETS, offsetof(struct thr_sizes, exact)},
+	{THR_MAP_VERIFIED, offsetof(struct thr_sizes, verified)},
+	{THR_MAP_BLOCKED, offsetof(struct thr_sizes, blocked)},
 };
 #define SIZED (sizeof(sized) / sizeof(sized[0]))
 
-static uint32_t stated(const struct thr_sizes *sizes, size_t i)
+static const struct thr_size *size_of(const struct thr_sizes *sizes, size_t i)
 {
-	return (uint32_t) * (const uint64_t *)((const char *)sizes + sized[i].member);
+	return (const struct thr_size *)((const char *)sizes + sized[i].member);
 }
 
 uint32_t thr_map_size(const struct thr_sizes *sizes, enum thr_map map)
 {
 	for (size_t i = 0; i < SIZED; i++)
 		if (sized[i].map == map)
-			return stated(sizes, i);
+			return (uint32_t)size_of(sizes, i)->entries;
 	return 0;
 }
 
@@ -75,15 +75,16 @@ int thr_instance_check_sizes(const struct thr_instance *instance, const struct t
 			     struct thr_error *error)
 {
 	for (size_t i = 0; i < SIZED; i++) {
+		const struct thr_size *size = size_of(sizes, i);
 		uint32_t live = instance->map_entries[sized[i].map];
 
-		if (stated(sizes, i) && stated(sizes, i) != live)
-			return thr_fail(
-				error, EBUSY,
-				"xdp.tables.%s is %u, and the throttle that runs has %u, which "
-				"cannot change: detach it from every interface and attach "
-				"again, or leave the key out",
-				sized[i].key, stated(sizes, i), live);
+		if (size->entries && size->entries != live)
+			return thr_fail(error, EBUSY,
+					"%s is %" PRIu64
+					", and the throttle that runs has %u, which "
+					"cannot change: detach it from every interface and attach "
+					"again, or leave the key out",
+					size->name, size->entries, live);
 	}
 	return 0;
 }

@@ -104,7 +104,7 @@ int thr_instance_open(uint32_t id, struct thr_instance *instance, struct thr_err
 uint32_t thr_map_size(const struct thr_sizes *sizes, enum thr_map map);
 
 /* Refuse sizes that are stated and are not those of the instance: they are settled when
- * the program is loaded. Returns 0 or -EBUSY. */
+ * the program is loaded. The message has their place in the file. Returns 0 or -EBUSY. */
 int thr_instance_check_sizes(const struct thr_instance *instance, const struct thr_sizes *sizes,
 			     struct thr_error *error);
 
