@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "control/policies.h"
+#include "control/writer.h"
 #include "core/cleanup.h"
 
 static const struct thr_policy *policy_at(const struct thr_instance *instance, uint32_t index)

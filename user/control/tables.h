@@ -32,14 +32,4 @@ int thr_tables_write_first(struct thr_instance *instance, const struct thr_table
 int thr_tables_read(const struct thr_instance *instance, struct thr_tables *ret_tables,
 		    struct thr_error *error);
 
-/* --- for tables.c and readback.c --- */
-
-/* What is done with each entry of thr_sources; a result other than 0 ends it. */
-typedef int (*thr_source_visit)(void *context, const struct thr_source_key *key,
-				const struct thr_source *source);
-
-/* Visit every entry of `slot`. Returns 0, the visitor's result, or a negative
- * errno of the kernel's. */
-int thr_sources_walk(int map_fd, unsigned int slot, thr_source_visit visit, void *context);
-
 #endif
