@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "control/attach.h"
+#include "control/fallback.h"
 #include "control/lock.h"
 #include "core/cleanup.h"
 

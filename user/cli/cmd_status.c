@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/attach.h"
 #include "control/challenge.h"
+#include "control/fallback.h"
 #include "control/stats.h"
 #include "core/cleanup.h"
 

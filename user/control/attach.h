@@ -40,10 +40,4 @@ int thr_attach(const struct thr_attach_request *request, struct thr_attach_resul
  * were changed for the throttle are put back: `notices`, which may be NULL, says so. */
 int thr_detach(const char *device, struct thr_notices *notices, struct thr_error *error);
 
-/* Why native mode was not to be had, in words: "the driver has no XDP support". */
-const char *thr_native_error_text(int code);
-
-/* The errno for which `auto` fell back to generic on this interface, or 0. */
-int thr_fallback_find(const struct thr_instance *instance, unsigned int index);
-
 #endif

@@ -7,6 +7,7 @@
 
 #include "control/attach.h"
 #include "control/challenge.h"
+#include "control/fallback.h"
 #include "control/lock.h"
 #include "control/peers.h"
 #include "control/tables.h"
