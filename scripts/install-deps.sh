@@ -15,7 +15,7 @@ build)
 demo) packages=$demo ;;
 test)
 	packages="$demo libcmocka-dev libclang-rt-14-dev ethtool nftables xdp-tools qemu-system-x86
-		node-llhttp python3 redis-server faketime openssl prometheus"
+		node-llhttp python3 redis-server faketime openssl prometheus strace"
 	;;
 check) packages="clang-format clang-tidy cppcheck shellcheck man-db" ;;
 bench) packages="$demo procps nftables iptables ethtool nginx-light haproxy wrk slowhttptest

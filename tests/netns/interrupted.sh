@@ -84,60 +84,155 @@ test_apply_killed_at_any_moment_leaves_the_old_or_the_new_tables() {
 	expect "entries in the end" "$(entries)" "$LARGE"
 }
 
-# challenging > FILE: what needs sysctls.
-challenging() {
-	echo 'xdp:
-  services: [{name: web, ports: [80], new_sources: {per_second: 1, on_overload: challenge}}]'
+# --- killed at each step ------------------------------------------------------------
+
+# Calls by which a command changes something, or waits for packets: what it does between
+# two of them is one step to everybody else. A dump only asks.
+readonly CALLS=sendto,membarrier,write
+
+traced() { in_ns "$server" env ASAN_OPTIONS=detect_leaks=0 strace -qq -e trace="$CALLS" "$@"; }
+
+# at_each_step GIVEN THEN COMMAND...: for each of its calls, GIVEN, the command killed before
+# that call, and THEN, with a number of its own; and once with the command not killed.
+at_each_step() {
+	local given=$1 then=$2 calls call nth step status
+	shift 2
+	traced -o "$work/calls" true || skip "lacks the privilege to trace processes"
+	"$given"
+	traced -o "$work/calls" "$THROTTLE" "$@"
+	"$then" 0
+	mapfile -t calls < <(
+		awk -F '(' '{ nth[$1]++ } !/NLM_F_DUMP/ { print $1, nth[$1] }' "$work/calls"
+	)
+	for ((step = 1; step <= ${#calls[@]}; step++)); do
+		read -r call nth <<<"${calls[step - 1]}"
+		"$given"
+		status=0
+		traced -o "$work/trace" -e "inject=$call:signal=KILL:when=$nth" "$THROTTLE" "$@" ||
+			status=$?
+		echo "killed before $call $nth"
+		expect "status" "$status" $((128 + 9))
+		"$then" "$step"
+	done
+	comment "killed before each of: ${calls[*]}"
+	((${#calls[@]} > 0)) || fail "it makes no such call"
 }
 
-# kill_after MICROSECONDS COMMAND...: counts in `killed`.
-kill_after() {
-	start "$server" output "$THROTTLE" "${@:2}"
-	sleep "$(printf '0.%06d' "$1")"
-	kill -KILL "$started" 2>/dev/null || true # unless it is done already
-	join "$started" || killed=$((killed + 1))
-}
+readonly SYNCOOKIES=/proc/sys/net/ipv4/tcp_syncookies
 
-# What is remembered of a sysctl is true whenever the command ends.
-test_apply_killed_at_any_moment_forgets_no_sysctl() {
-	local -r sysctls=/proc/sys/net/ipv4/tcp_syncookies
+# What a challenge needs has another value at first.
+make_topology_and_files() {
 	make_topology
-	in_ns "$server" sh -c "echo 1 >$sysctls"
-	table_of "$SMALL" >"$work/plain.yaml"
-	sed "1a\\$(challenging | tail -n 1)" "$work/plain.yaml" >"$work/challenge.yaml"
+	in_ns "$server" sh -c "echo 1 >$SYNCOOKIES"
+	cat >"$work/plain.yaml" <<-'YAML'
+		xdp:
+		  per_source: {connections_per_minute: 1, burst: 20}
+		  services: [{name: web, ports: [443], new_sources: {per_second: 1}}]
+	YAML
+	sed 's/per_second: 1/&, on_overload: challenge/' "$work/plain.yaml" >"$work/challenge.yaml"
+	sed 's/burst: 20/burst: 30/' "$work/plain.yaml" >"$work/other.yaml"
+}
+
+# Names of the interfaces that have a program.
+attached() {
+	in_ns "$server" ip -o link show | sed -n 's/^[0-9]*: \([^@:]*\).* prog\/xdp .*/\1/p' | paste -sd ' '
+}
+
+# admitted_at STEP: from a source that no other step has.
+admitted_at() { admitted --base "198.18.$1.1" --count 100; }
+
+nothing() { :; }
+attach_challenge() { throttle attach --dev to-attacker -c "$work/challenge.yaml"; }
+
+# What was remembered of a sysctl was true, and not forgotten with the throttle.
+expect_restored() { expect "sysctl" "$(in_ns "$server" cat "$SYNCOOKIES")" 1; }
+
+expect_nothing_or_limits() {
+	if [[ $(attached) ]]; then
+		expect "admitted" "$(admitted_at "$1")" 20
+	else
+		attach_challenge
+	fi
+	throttle detach --dev to-attacker
+	expect "interfaces" "$(attached)" ""
+	expect_restored
+}
+
+test_attach_killed_at_any_step_leaves_nothing_or_what_limits() {
+	make_topology_and_files
+	at_each_step nothing expect_nothing_or_limits \
+		attach --dev to-attacker -c "$work/challenge.yaml"
+}
+
+test_detach_killed_at_any_step_leaves_nothing_or_what_limits() {
+	make_topology_and_files
+	at_each_step attach_challenge expect_nothing_or_limits detach --dev to-attacker
+}
+
+expect_restored_by_plain_tables() {
+	throttle apply -c "$work/plain.yaml"
+	expect_restored
+}
+
+test_apply_killed_at_any_step_forgets_no_sysctl() {
+	make_topology_and_files
 	throttle attach --dev to-attacker -c "$work/plain.yaml"
-	killed=0
-
-	for ((delay_us = 0; delay_us < 60000; delay_us += 2000)); do
-		kill_after "$delay_us" apply -c "$work/challenge.yaml" # one of thirty moments
-		throttle apply -c "$work/plain.yaml"
-		expect "killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
-	done
-	comment "killed $killed times of 30"
-	((killed > 0)) || fail "each was done before it was to be killed"
+	at_each_step nothing expect_restored_by_plain_tables apply -c "$work/challenge.yaml"
 }
 
-# A throttle that no interface has is gone, and what it remembers with it.
-test_attach_or_detach_killed_at_any_moment_forgets_no_sysctl() {
-	local -r sysctls=/proc/sys/net/ipv4/tcp_syncookies
-	make_topology
-	in_ns "$server" sh -c "echo 1 >$sysctls"
-	challenging >"$work/challenge.yaml"
-	killed=0
+# The first interface keeps the throttle, with the old tables or the new.
+expect_old_or_new_tables() {
+	local list
+	list=$(throttle limit list)
+	expect_match "limits" "$list" 'default, each source .* (20|30) '
+	[[ $(attached) != *to-attacker* ]] ||
+		expect "admitted" "$(admitted_at "$1")" "${BASH_REMATCH[1]}"
 
-	for ((delay_us = 0; delay_us < 90000; delay_us += 1000)); do
-		kill_after "$delay_us" attach --dev to-attacker -c "$work/challenge.yaml"
-		throttle detach --dev to-attacker || true # unless it was not attached
-		expect "attach killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
-	done
-	for ((delay_us = 0; delay_us < 30000; delay_us += 500)); do
-		throttle attach --dev to-attacker -c "$work/challenge.yaml"
-		kill_after "$delay_us" detach --dev to-attacker
-		throttle detach --dev to-attacker || true # unless it was not attached
-		expect "detach killed after $delay_us us" "$(in_ns "$server" cat "$sysctls")" 1
-	done
-	comment "killed $killed times of 150"
-	((killed > 0)) || fail "each was done before it was to be killed"
+	throttle attach --dev to-attacker -c "$work/other.yaml"
+	expect "admitted in the end" "$(admitted_at "$((100 + $1))")" 30
+	throttle detach --dev to-attacker
+	expect "interfaces" "$(attached)" to-client
+}
+
+apply_plain() { throttle apply -c "$work/plain.yaml"; }
+
+test_attach_of_another_interface_killed_at_any_step_leaves_old_or_new_tables() {
+	make_topology_and_files
+	throttle attach --dev to-client -c "$work/plain.yaml"
+	at_each_step apply_plain expect_old_or_new_tables \
+		attach --dev to-attacker -c "$work/other.yaml"
+}
+
+# Another build of the program, with a clock that stands still, on both interfaces.
+attach_another_build() {
+	in_ns "$server" ip link set dev to-attacker xdpdrv obj "$B/tests/bpf/mock_clock.bpf.o" sec xdp
+	in_ns "$server" bpftool net attach xdpdrv id "$(program_id)" dev to-client
+	throttle apply -c "$work/plain.yaml"
+}
+
+# Of which builds the programs of the interfaces are.
+builds() {
+	local id
+	status | grep -o '"program_id":[0-9]*' | while IFS=: read -r _ id; do
+		bpftool prog show id "$id" | grep -o ' tag [0-9a-f]*'
+	done | sort -u
+}
+
+expect_both_limited() {
+	expect "interfaces" "$(attached)" "to-client to-attacker"
+	expect "admitted" "$(admitted_at "$1")" 20
+
+	throttle attach --dev to-attacker
+	throttle attach --dev to-client
+	expect "builds in the end" "$(builds | wc -l)" 1
+	expect "admitted in the end" "$(admitted_at "$((100 + $1))")" 20
+	throttle detach --dev to-attacker
+	throttle detach --dev to-client
+}
+
+test_renewal_killed_at_any_step_leaves_limits_on_all_interfaces() {
+	make_topology_and_files
+	at_each_step attach_another_build expect_both_limited attach --dev to-attacker
 }
 
 test_edits_at_the_same_time_all_take_effect() {
