@@ -217,6 +217,9 @@ static const struct CMUnitTest tests[] = {
 	REFUSES("a_listen_on_a_relative_path", "api: {listen: run/api.sock}\n",
 		"1:15: api: listen is 'run/api.sock': write a host name of letters, digits, '-' "
 		"and '.'"),
+	REFUSES("a_path_with_a_scheme", "api: {listen: 'unix:/run/api.sock'}\n",
+		"1:15: api: listen is 'unix:/run/api.sock': write the path of the socket alone, "
+		"such as /run/xdp-throttle/api.sock"),
 	REFUSES("a_listen_on_bare_ipv6", "api: {listen: '::1:80'}\n",
 		"1:15: api: listen is '::1:80': write an IPv6 address in brackets, such as "
 		"[2001:db8::1]:8080"),

@@ -329,8 +329,29 @@ static const struct CMUnitTest tests[] = {
 		"XDP_THROTTLE_SERVER?PORT: no such setting: did you mean "
 		"XDP_THROTTLE_SERVER_PORT?"),
 	REFUSES("a_section", ROUTE, VARIABLES("XDP_THROTTLE_STORE_REDIS=redis://h"),
-		"XDP_THROTTLE_STORE_REDIS: no such setting: write XDP_THROTTLE_SECTION_KEY for a "
+		"XDP_THROTTLE_STORE_REDIS: no such setting: did you mean "
+		"XDP_THROTTLE_STORE_REDIS_URL?"),
+	REFUSES("a_name_without_its_first_section", ROUTE,
+		VARIABLES("XDP_THROTTLE_REDIS_URL=redis://h"),
+		"XDP_THROTTLE_REDIS_URL: no such setting: did you mean "
+		"XDP_THROTTLE_STORE_REDIS_URL?"),
+	REFUSES("a_name_without_a_section_in_between", ROUTE,
+		VARIABLES("XDP_THROTTLE_STORE_URL=redis://h"),
+		"XDP_THROTTLE_STORE_URL: no such setting: did you mean "
+		"XDP_THROTTLE_STORE_REDIS_URL?"),
+	REFUSES("a_name_without_its_end", ROUTE,
+		VARIABLES("XDP_THROTTLE_API_TOKEN=0123456789abcdef"),
+		"XDP_THROTTLE_API_TOKEN: no such setting: did you mean "
+		"XDP_THROTTLE_API_TOKEN_FILE?"),
+	REFUSES("a_key_alone", ROUTE, VARIABLES("XDP_THROTTLE_REDIS_PASSWORD=secret"),
+		"XDP_THROTTLE_REDIS_PASSWORD: no such setting: did you mean "
+		"XDP_THROTTLE_STORE_REDIS_PASSWORD_FILE?"),
+	REFUSES("words_in_another_order", ROUTE, VARIABLES("XDP_THROTTLE_URL_REDIS=redis://h"),
+		"XDP_THROTTLE_URL_REDIS: no such setting: write XDP_THROTTLE_SECTION_KEY for a "
 		"key of the configuration file"),
+	REFUSES("no_name", ROUTE, VARIABLES("XDP_THROTTLE_=1"),
+		"XDP_THROTTLE_: no such setting: write XDP_THROTTLE_SECTION_KEY for a key of the "
+		"configuration file"),
 	REFUSES("a_list", ROUTE, VARIABLES("XDP_THROTTLE_XDP_INTERFACES=eth0"),
 		"XDP_THROTTLE_XDP_INTERFACES: a list: write it in the file"),
 	REFUSES("a_wrong_value", ROUTE, VARIABLES("XDP_THROTTLE_SERVER_PORT=http"),

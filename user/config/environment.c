@@ -62,12 +62,41 @@ static void list_settings(struct settings *settings, const struct thr_section *s
 	}
 }
 
+/* Whether `name` is `full` with some of its words left out. */
+static bool leaves_words_out(const char *name, const char *full)
+{
+	while (*name && *full) {
+		size_t length = strcspn(name, "_"), of_full = strcspn(full, "_");
+
+		if (length == of_full && memcmp(name, full, length) == 0)
+			name += length + (name[length] == '_');
+		full += of_full + (full[of_full] == '_');
+	}
+	return !*name;
+}
+
+/* The shortest setting of which the words of `name` are a part: REDIS_URL is
+ * STORE_REDIS_URL, API_TOKEN is API_TOKEN_FILE. NULL: none. */
+static const char *complete_name(const struct settings *settings, const char *name)
+{
+	const char *shortest = NULL;
+
+	for (size_t i = 0; i < settings->count && name[strlen(PREFIX)]; i++) {
+		const char *full = settings->at[i].name;
+
+		if (leaves_words_out(name, full) && (!shortest || strlen(full) < strlen(shortest)))
+			shortest = full;
+	}
+	return shortest;
+}
+
 static int refuse_name(const struct thr_reader *reader, const char *name,
 		       const struct settings *settings)
 {
 	struct thr_suggestion suggestion = {.wanted = name};
 	char shown[NAME_SIZE];
 	struct thr_node node = {.variable = shown};
+	const char *nearest;
 	size_t length = 0;
 
 	for (; length < sizeof(shown) - 1 && name[length]; length++)
@@ -75,9 +104,9 @@ static int refuse_name(const struct thr_reader *reader, const char *name,
 	shown[length] = '\0';
 	for (size_t i = 0; i < settings->count; i++)
 		thr_suggestion_offer(&suggestion, settings->at[i].name);
-	if (suggestion.nearest)
-		return thr_refuse(reader, &node, "no such setting: did you mean %s?",
-				  suggestion.nearest);
+	nearest = suggestion.nearest ? suggestion.nearest : complete_name(settings, name);
+	if (nearest)
+		return thr_refuse(reader, &node, "no such setting: did you mean %s?", nearest);
 	return thr_refuse(reader, &node,
 			  "no such setting: write " PREFIX
 			  "SECTION_KEY for a key of the configuration file");

@@ -194,6 +194,8 @@ const char *thr_listen_fault(const char *text)
 
 	if (text[0] == '/')
 		return socket_fault(text);
+	if (thr_after_scheme(text, "unix:/"))
+		return "write the path of the socket alone, such as /run/xdp-throttle/api.sock";
 	if (!is_port_alone)
 		fault = thr_authority_split(text, strlen(text), &authority);
 	if (fault)
