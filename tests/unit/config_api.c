@@ -208,6 +208,12 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_is_a_default_makes_a_quota),
 	cmocka_unit_test(what_is_no_default_makes_no_quota),
 
+	REFUSES("a_refill_by_the_minute", DEFAULT("refill_per_minute: 600"),
+		"1:17: default: unknown key 'refill_per_minute': write refill_per_second: divide "
+		"by 60"),
+	REFUSES("a_refill_by_the_hour", DEFAULT("refill_per_hour: 600"),
+		"1:17: default: unknown key 'refill_per_hour': write refill_per_second: divide by "
+		"3600"),
 	REFUSES("a_listen_without_a_port", "api: {listen: 127.0.0.1}\n",
 		"1:15: api: listen is '127.0.0.1': write ADDRESS:PORT, such as 127.0.0.1:8081 or "
 		"[::1]:8081, or the path of a Unix socket"),

@@ -27,6 +27,15 @@ static void release(json_t **json)
 	json_decref(*json);
 }
 
+static int refuse_name(const char *name, struct thr_fault *fault)
+{
+	const char *hint = thr_refill_hint(name);
+
+	if (hint)
+		return thr_fault_set(fault, name, "There is no member '%s': %s.", name, hint);
+	return thr_fault_member(fault, (struct thr_slice){name, strlen(name)}, member_names);
+}
+
 static int check_names(json_t *object, struct thr_fault *fault)
 {
 	const char *name;
@@ -39,8 +48,7 @@ static int check_names(json_t *object, struct thr_fault *fault)
 		for (size_t i = 0; member_names[i]; i++)
 			known |= strcmp(name, member_names[i]) == 0;
 		if (!known)
-			return thr_fault_member(fault, (struct thr_slice){name, strlen(name)},
-						member_names);
+			return refuse_name(name, fault);
 	}
 	return 0;
 }

@@ -310,7 +310,8 @@ static const struct thr_field default_fields[] = {
 	{"refill_per_second", THR_TYPE_DECIMAL, INTO(thr_api_config, default_refill_per_s)},
 };
 static const struct thr_section default_section = {"default", FIELDS(default_fields),
-						   .finish = thr_finish_api_default};
+						   .finish = thr_finish_api_default,
+						   .hint = thr_refill_hint};
 static const struct thr_field api_fields[] = {
 	{"listen", THR_TYPE_TEXT, .fault = thr_listen_fault, INTO(thr_api_config, listen)},
 	{"token_file", THR_TYPE_TEXT, .fault = thr_file_fault, INTO(thr_api_config, token_file)},

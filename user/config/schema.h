@@ -62,6 +62,7 @@ struct thr_section {
 	const struct thr_field *fields;
 	size_t field_count;
 	thr_finish *finish;
+	const char *(*hint)(const char *key); /* of a key that is none of them, or NULL */
 };
 
 /* An array of calloc() in a struct: its field has the offset of the pointer. */

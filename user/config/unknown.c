@@ -82,9 +82,12 @@ int thr_refuse_unknown(const struct thr_reader *reader, const struct thr_section
 {
 	struct thr_suggestion suggestion = {.wanted = node->key};
 	struct places places = {.key = node->key};
+	const char *hint = section->hint ? section->hint(node->key) : NULL;
 	char keys[KEYS_SIZE] = "", elsewhere[PLACES_MAX * PLACE_SIZE] = "";
 	bool has_place;
 
+	if (hint)
+		return thr_refuse_key(reader, node, "unknown key %s: %s", QUOTE(node->key), hint);
 	for (size_t i = 0; i < section->field_count; i++)
 		thr_suggestion_offer(&suggestion, section->fields[i].key);
 	find_places(&thr_schema, "", &places);

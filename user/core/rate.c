@@ -176,6 +176,22 @@ uint64_t thr_refill_interval(double per_s)
 	return (uint64_t)(units_per_s / per_s + 0.5);
 }
 
+const char *thr_refill_hint(const char *name)
+{
+	static const struct {
+		const char *name, *hint;
+	} hints[] = {
+		{"refill_per_minute", "write refill_per_second: divide by 60"},
+		{"refill_per_hour", "write refill_per_second: divide by 3600"},
+		{"refill_per_day", "write refill_per_second: divide by 86400"},
+	};
+
+	for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+		if (strcmp(name, hints[i].name) == 0)
+			return hints[i].hint;
+	return NULL;
+}
+
 int thr_refill_check(double per_s, uint64_t burst)
 {
 	if (!(per_s >= THR_REFILL_LEAST) || !burst)

@@ -57,6 +57,10 @@ int thr_rate_check(const struct thr_rate *rate);
 #define THR_REFILL_LEAST 0.0001
 int thr_refill_check(double per_s, uint64_t burst);
 
+/* What to write in the place of a refill by another time, "refill_per_minute" and the like;
+ * NULL for any other name. */
+const char *thr_refill_hint(const char *name);
+
 /* The time of one token in units of thr_bucket.h, rounded to nearest; `per_s` is at least
  * THR_REFILL_LEAST. */
 uint64_t thr_refill_interval(double per_s);
