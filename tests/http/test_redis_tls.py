@@ -259,6 +259,17 @@ def test_password_in_a_file():
     expect_served(store(redis, password_file=str(file)), redis)
 
 
+@cases({"others": (0o644, True), "its_owner": (0o600, False)})
+def test_password_file_is_warned_of_where_it_can_be_read_by(mode, is_warned):
+    file = new_directory() / "password"
+    file.write_text("of-the-file")
+    file.chmod(mode)
+
+    daemon = serve(store=store("redis://127.0.0.1:1", password_file=str(file)))
+
+    expect("warned", f"{file}: others than its owner can read" in daemon.log.text(), is_warned)
+
+
 def test_user_who_may_do_no_more_than_is_needed():
     redis = Redis()
     redis.command("ACL", "SETUSER", "throttle", "on", ">of-the-user", "resetkeys",

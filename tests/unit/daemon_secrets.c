@@ -163,11 +163,13 @@ static void what_redis_takes_is_handed_on_as_it_is(void **state)
 static void a_file_that_cannot_be_read_is_named(void **state)
 {
 	struct fixture *fixture = *state;
-	char expected[128];
+	char expected[192];
 
 	fixture->config.api.token_file = fixture->path;
 	assert_int_equal(hand_on(fixture), -ENOENT);
-	snprintf(expected, sizeof(expected), "%s: cannot be read: No such file or directory",
+	snprintf(expected, sizeof(expected),
+		 "%s: cannot be read: No such file or directory: let the user who starts this "
+		 "read it, or set another api.token_file",
 		 fixture->path);
 	assert_string_equal(fixture->error.text, expected);
 	assert_int_equal(mkdir(fixture->path, 0700), 0);
@@ -176,6 +178,45 @@ static void a_file_that_cannot_be_read_is_named(void **state)
 	assert_int_equal(mkfifo(fixture->path, 0600), 0);
 	assert_int_equal(hand_on(fixture), -EINVAL);
 	assert_non_null(strstr(fixture->error.text, "no regular file"));
+}
+
+static void a_file_of_redis_is_named_by_its_key(void **state)
+{
+	struct fixture *fixture = *state;
+	struct thr_redis_config *redis = &fixture->config.store.redis;
+	const struct {
+		char **path;
+		const char *key;
+	} files[] = {
+		{&redis->password_file, "set another store.redis.password_file"},
+		{&redis->ca_file, "set another store.redis.ca_file"},
+		{&redis->cert_file, "set another store.redis.cert_file"},
+		{&redis->key_file, "set another store.redis.key_file"},
+	};
+
+	fixture->config.store.backend = THR_BACKEND_REDIS;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		*files[i].path = fixture->path;
+		assert_int_equal(hand_on(fixture), -ENOENT);
+		assert_non_null(strstr(fixture->error.text, fixture->path));
+		assert_non_null(strstr(fixture->error.text, files[i].key));
+		*files[i].path = NULL;
+	}
+}
+
+static void a_password_that_is_empty_is_refused(void **state)
+{
+	static const char *const texts[] = {"", "\n", "\r\n"};
+	struct fixture *fixture = *state;
+
+	fixture->config.store.backend = THR_BACKEND_REDIS;
+	fixture->config.store.redis.password_file = fixture->path;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		write_text(fixture->path, texts[i]);
+		assert_int_equal(hand_on(fixture), -EINVAL);
+		assert_non_null(strstr(fixture->error.text, fixture->path));
+		assert_non_null(strstr(fixture->error.text, "the password is empty"));
+	}
 }
 
 static void a_file_has_a_megabyte_at_most_and_is_text(void **state)
@@ -230,6 +271,8 @@ int main(int argc, char **argv)
 		TEST(a_token_that_callers_could_not_show_is_refused),
 		TEST(what_redis_takes_is_handed_on_as_it_is),
 		TEST(a_file_that_cannot_be_read_is_named),
+		TEST(a_file_of_redis_is_named_by_its_key),
+		TEST(a_password_that_is_empty_is_refused),
 		TEST(a_file_has_a_megabyte_at_most_and_is_text),
 		TEST(what_is_handed_on_cannot_be_changed),
 		TEST(what_is_not_packed_so_is_refused),

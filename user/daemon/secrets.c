@@ -41,9 +41,19 @@ static void cleanup_wipe(char **text)
 
 /* --- files --- */
 
-static int fail_read(const char *path, int code, struct thr_error *error)
+struct file {
+	const char *key; /* of the configuration */
+	const char *path;
+	const char *secret; /* what it is called, if nobody else may read it; NULL */
+};
+
+/* By the key that names it, which is what a reader of the message can change. */
+static int fail_read(const struct file *file, int code, const char *why, struct thr_error *error)
 {
-	return thr_fail(error, code, "%s: cannot be read: %s", path, strerror(code));
+	return thr_fail(error, code,
+			"%s: cannot be read: %s: let the user who starts this read it, or set "
+			"another %s",
+			file->path, why, file->key);
 }
 
 /* The whole of a small file, NUL-terminated, without NUL in it. */
@@ -78,25 +88,28 @@ static int read_file(int fd, char **ret_text)
 	return 0;
 }
 
-static int read_text(const char *path, mode_t *ret_mode, char **ret_text, struct thr_error *error)
+static int read_text(const struct file *file, char **ret_text, struct thr_error *error)
 {
 	/* A FIFO that nobody writes to must not hold up the master. */
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	AUTO_CLOSE int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat status;
 	int r;
 
 	if (fd < 0 || fstat(fd, &status))
-		return fail_read(path, errno, error);
+		return fail_read(file, errno, strerror(errno), error);
 	if (!S_ISREG(status.st_mode))
-		return thr_fail(error, EINVAL, "%s: cannot be read: it is no regular file", path);
+		return fail_read(file, EINVAL, "it is no regular file", error);
 	r = read_file(fd, ret_text);
 	if (r == -EFBIG)
-		return thr_fail(error, EFBIG, "%s: cannot be read: it is over 1 MiB", path);
+		return fail_read(file, EFBIG, "it is over 1 MiB", error);
 	if (r == -EILSEQ)
-		return thr_fail(error, EINVAL, "%s: cannot be read: it is no text", path);
+		return fail_read(file, EINVAL, "it is no text", error);
 	if (r)
-		return fail_read(path, -r, error);
-	*ret_mode = status.st_mode;
+		return fail_read(file, -r, strerror(-r), error);
+	if (file->secret && status.st_mode & (S_IRGRP | S_IROTH))
+		thr_log(THR_LOG_WARNING,
+			"%s: others than its owner can read the %s: 'chmod 600' it", file->path,
+			file->secret);
 	return 0;
 }
 
@@ -136,9 +149,9 @@ static int check_token(const char *path, const char *token, struct thr_error *er
 
 static int digest_token(const char *path, struct head *head, struct thr_error *error)
 {
+	const struct file file = {"api.token_file", path, "token"};
 	CLEANUP(cleanup_wipe) char *token = NULL;
-	mode_t mode = 0;
-	int r = read_text(path, &mode, &token, error);
+	int r = read_text(&file, &token, error);
 
 	if (r)
 		return r;
@@ -149,9 +162,31 @@ static int digest_token(const char *path, struct head *head, struct thr_error *e
 	if (!EVP_Digest(token, strlen(token), head->token, NULL, EVP_sha256(), NULL))
 		return thr_fail(error, ENOMEM, "%s: its digest: %s", path, strerror(ENOMEM));
 	head->has_token = 1;
-	if (mode & (S_IRGRP | S_IROTH))
-		thr_log(THR_LOG_WARNING,
-			"%s: others than its owner can read the token: 'chmod 600' it", path);
+	return 0;
+}
+
+/* What Redis takes, as far as files are named. */
+static int read_texts(const struct thr_redis_config *redis, char **texts, struct thr_error *error)
+{
+	const struct file files[TEXTS] = {
+		[PASSWORD] = {"store.redis.password_file", redis->password_file, "password"},
+		[CA] = {"store.redis.ca_file", redis->ca_file, NULL},
+		[CERTIFICATE] = {"store.redis.cert_file", redis->cert_file, NULL},
+		[KEY] = {"store.redis.key_file", redis->key_file, "key"},
+	};
+
+	for (int i = 0; i < TEXTS; i++) {
+		int r = files[i].path ? read_text(&files[i], &texts[i], error) : 0;
+
+		if (r)
+			return r;
+	}
+	cut_line_end(texts[PASSWORD]);
+	if (texts[PASSWORD] && !texts[PASSWORD][0])
+		return thr_fail(error, EINVAL,
+				"%s: the password is empty: write it there, or leave "
+				"store.redis.password_file out",
+				redis->password_file);
 	return 0;
 }
 
@@ -223,20 +258,15 @@ static int pack(struct head *head, char *const *texts, int *ret_fd)
 int thr_secrets_read(const struct thr_config *config, int *ret_fd, struct thr_error *error)
 {
 	const struct thr_redis_config *redis = &config->store.redis;
-	const char *const paths[TEXTS] = {redis->password_file, redis->ca_file, redis->cert_file,
-					  redis->key_file};
 	bool is_shared = config->store.backend == THR_BACKEND_REDIS;
 	char *texts[TEXTS] = {};
 	struct head head = {};
-	mode_t unused;
 	int r = 0;
 
 	if (config->api.present && config->api.token_file)
 		r = digest_token(config->api.token_file, &head, error);
-	for (int i = 0; i < TEXTS && !r && is_shared; i++)
-		if (paths[i])
-			r = read_text(paths[i], &unused, &texts[i], error);
-	cut_line_end(texts[PASSWORD]);
+	if (!r && is_shared)
+		r = read_texts(redis, texts, error);
 	if (!r && is_shared)
 		r = check_tls(redis, texts, error);
 	if (!r) {
