@@ -433,9 +433,12 @@ static void what_cannot_be_written_is_refused_at_the_start(void **state)
 
 	assert_int_equal(open_where_nothing_may_be_written(fixture, &error), -EACCES);
 	assert_non_null(strstr(error.text, "limits.json: cannot be written: Permission denied"));
+	assert_non_null(strstr(error.text, "let the user who starts this write in its directory"));
 	assert_non_null(strstr(error.text, "store.memory.state_file"));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/no/such/limits", fixture->folder);
 	assert_int_equal(open_state(fixture, &error), -ENOENT);
+	assert_non_null(strstr(error.text, "make the directory that its own is to be in"));
+	assert_null(strstr(error.text, "let the user"));
 	assert_non_null(strstr(error.text, "store.memory.state_file"));
 	snprintf(fixture->path, sizeof(fixture->path), "%s/limits.json.lock/it", fixture->folder);
 	assert_int_equal(open_state(fixture, &error), -ENOTDIR);

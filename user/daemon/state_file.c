@@ -228,13 +228,15 @@ int thr_state_file_lock(const char *path, int *ret_fd, struct thr_error *error)
 				"%s: is in use by another process, which locks %s.lock: end that "
 				"one, or set another store.memory.state_file",
 				path, path);
-	return r ? thr_fail(
-			   error, -r,
-			   "%s: cannot be written: %s: what is set for keys is kept there: let the "
-			   "user who starts this write in its directory, or set another "
-			   "store.memory.state_file",
-			   path, strerror(-r))
-		 : 0;
+	if (r)
+		thr_fail(
+			error, -r,
+			"%s: cannot be written: %s: what is set for keys is kept there: %s, or set "
+			"another store.memory.state_file",
+			path, strerror(-r),
+			r == -ENOENT ? "make the directory that its own is to be in"
+				     : "let the user who starts this write in its directory");
+	return r;
 }
 
 int thr_state_file_write(const char *path, const struct thr_buffer *text, struct thr_error *error)
