@@ -175,6 +175,21 @@ def expect_refused(config, pattern, commands=("check", "run")):
     return said
 
 
+def expect_valid(config, pattern, **environment):
+    """`check` takes the configuration, and says so by a line that matches."""
+    file = new_directory() / "test.yaml"
+    file.write_text(config if isinstance(config, str) else to_yaml(config))
+    ended = subprocess.run(
+        [PROGRAM, "check", "-c", file],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env=_own_environment() | environment,
+    )
+    expect("what check has against it", ended.stderr, "")
+    expect_match("what check says", ended.stdout, f"^{re.escape(str(file))}: valid {pattern}\n$")
+
+
 class Daemon:
     """Use start() where nothing special is wanted. `etc` is {name: text}, of files that
     it finds in /etc; `environment` adds to its environment; `prefix` is the beginning of

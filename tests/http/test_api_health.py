@@ -4,11 +4,11 @@
 import os
 import signal
 
-from api import JSON, Api, json_of, read_verdict, serve
+from api import JSON, Api, api_section, json_of, read_verdict, serve
 from client import Client
-from daemon import route, start
+from daemon import Daemon, configuration, expect_valid, route, start
 from message import request
-from support import expect, expect_match, run_suite, wait_until
+from support import cases, expect, expect_match, run_suite, wait_until
 from upstream import Upstream
 
 
@@ -47,6 +47,47 @@ def test_api_alone_makes_a_file():
 
     expect("allowed", Api(daemon).check("a")["allowed"], True)
     expect_match("log", daemon.log.text(), f"ready: .*{daemon.api_listen}")
+
+
+def test_store_is_named_where_it_is_ready_and_reloaded():
+    """One that writes store.redis.url alone learns that Redis is not used."""
+    config = configuration([], api=api_section(), store={"redis": {"url": "redis://:secret@h"}})
+    daemon = Daemon(config)
+    expect_match("log", daemon.log.text(), r"ready: .*, interfaces: 0, store: memory$")
+
+    config["store"]["backend"] = "redis"
+    config["store"]["redis"]["url"] = "rediss://:secret@127.0.0.1:1"
+    log = daemon.reload(config)
+
+    expect_match("log", log, r"reloaded: .*, store: redis 127\.0\.0\.1:1 \(tls\)")
+    expect("the password is said", "secret" in daemon.log.text(), False)
+
+
+COUNTS = "services: 0, source prefixes: 0"
+
+
+@cases(
+    {
+        "of_an_api": ("api: {}", rf"\(routes: 0, {COUNTS}, store: memory\)"),
+        "of_a_proxy": ("routes: [{path: /, target: http://a}]", rf"\(routes: 1, {COUNTS}\)"),
+        "with_a_redis_that_is_not_used": (
+            "routes: [{path: /, target: http://a}]\nstore: {redis: {url: redis://h}}",
+            rf"\(routes: 1, {COUNTS}, store: memory\)",
+        ),
+        "with_redis": (
+            "routes: [{path: /, target: http://a}]\nstore: {backend: redis}",
+            rf"\(routes: 1, {COUNTS}, store: redis 127\.0\.0\.1:6379\)",
+        ),
+    }
+)
+def test_check_names_the_store(text, pattern):
+    expect_valid(text, pattern)
+
+
+def test_check_names_the_store_of_the_environment():
+    expect_valid("api: {}", rf"\(routes: 0, {COUNTS}, store: redis h:7 \(tls\)\)",
+                 XDP_THROTTLE_STORE_BACKEND="redis",
+                 XDP_THROTTLE_STORE_REDIS_URL="rediss://:secret@h:7")
 
 
 def test_file_without_the_section_serves_no_api():

@@ -9,6 +9,7 @@
 #define ROUTE "routes: [{path: /, target: http://a}]\n"
 #define REDIS(fields) "store: {redis: {" fields "}}\n"
 #define URL(text) "store: {redis: {url: '" text "'}}\n"
+#define ON_REDIS(url) "store: {backend: redis, redis: {url: '" url "'}}\n"
 #define BYTES_36 "/bcdefghijklmnopqrstuvwxyz-012345678"
 
 static void free_config(struct thr_config **config)
@@ -98,6 +99,33 @@ static void the_section_is_read_as_written(void **state)
 	assert_int_equal(redis->deadline_ms, 20);
 	assert_int_equal(redis->lease, 100);
 	assert_int_equal(redis->failures, 1);
+}
+
+static void the_store_is_named_without_its_password(void **state)
+{
+	static const struct {
+		const char *file, *name;
+	} cases[] = {
+		{"", "memory"},
+		{URL("rediss://u:secret@h"), "memory"},
+		{ON_REDIS("redis://h"), "redis h:6379"},
+		{ON_REDIS("rediss://u:secret@h:7/2"), "redis h:7 (tls)"},
+		{ON_REDIS("redis://[2001:db8::1]"), "redis [2001:db8::1]:6379"},
+		{ON_REDIS("unix://u:secret@/run/redis.sock"), "redis /run/redis.sock"},
+		{"store: {backend: redis}\n", "redis 127.0.0.1:6379"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		AUTO_CONFIG struct thr_config *config = NULL;
+		AUTO_FREE char *text = NULL;
+		char name[THR_STORE_NAME];
+
+		assert_true(asprintf(&text, "%s" ROUTE, cases[i].file) > 0);
+		config = parse(text);
+		thr_config_name_store(config, name);
+		assert_string_equal(name, cases[i].name);
+	}
 }
 
 static void a_url_is_taken_apart(void **state)
@@ -190,6 +218,7 @@ static void a_limit_may_say_local_where_the_store_does_not(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_file_without_the_section_has_its_defaults),
 	cmocka_unit_test(the_section_is_read_as_written),
+	cmocka_unit_test(the_store_is_named_without_its_password),
 	cmocka_unit_test(a_url_is_taken_apart),
 	cmocka_unit_test(limits_that_say_nothing_have_the_stores_on_error),
 	cmocka_unit_test(a_limit_may_say_local_where_the_store_does_not),

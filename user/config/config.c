@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,20 @@ bool thr_config_has_budgets(const struct thr_config *config)
 	for (size_t i = 0; config->xdp.interface_count && i < tables->service_count; i++)
 		has |= tables->services[i].new_sources.count > 0;
 	return has;
+}
+
+void thr_config_name_store(const struct thr_config *config, char name[static THR_STORE_NAME])
+{
+	const struct thr_redis_config *redis = &config->store.redis;
+
+	if (config->store.backend == THR_BACKEND_MEMORY)
+		snprintf(name, THR_STORE_NAME, "memory");
+	else if (redis->socket)
+		snprintf(name, THR_STORE_NAME, "redis %s", redis->socket);
+	else
+		snprintf(name, THR_STORE_NAME,
+			 strchr(redis->host, ':') ? "redis [%s]:%u%s" : "redis %s:%u%s",
+			 redis->host, redis->port, redis->tls ? " (tls)" : "");
 }
 
 /* A file that says nothing is one without keys: the environment may still say

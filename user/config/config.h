@@ -179,7 +179,8 @@ struct thr_api_config {
 
 /* Where buckets are, and what is set for keys. */
 struct thr_redis_config {
-	char *url; /* as it was written: may hold a password */
+	bool present; /* the file says something of it */
+	char *url;    /* as it was written: may hold a password */
 	/* what it says: */
 	char *host;   /* without brackets; NULL: */
 	char *socket; /* the path of a Unix socket */
@@ -249,6 +250,10 @@ void thr_config_warn(const struct thr_config *config, const char *file, thr_conf
 /* Whether `run` attaches the packet layer, and some service there has a budget for new
  * sources, which those that are verified do not need. */
 bool thr_config_has_budgets(const struct thr_config *config);
+
+/* "memory", "redis 192.0.2.1:6379 (tls)", "redis /run/redis.sock": without anything secret. */
+#define THR_STORE_NAME 288
+void thr_config_name_store(const struct thr_config *config, char name[static THR_STORE_NAME]);
 
 /* Release what `tables` owns and zero it. */
 void thr_tables_clear(struct thr_tables *tables);

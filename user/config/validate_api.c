@@ -147,9 +147,10 @@ static int check_tls(const struct thr_reader *reader, const struct thr_node *map
 
 int thr_finish_redis(const struct thr_reader *reader, const struct thr_node *map, void *into)
 {
-	const struct thr_redis_config *redis = into;
+	struct thr_redis_config *redis = into;
 	int r = check_password(reader, map, redis);
 
+	redis->present = true;
 	return r < 0 ? r : check_tls(reader, map, redis);
 }
 

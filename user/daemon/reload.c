@@ -259,38 +259,38 @@ static unsigned int count_behind(const struct thr_master *master)
 	return count;
 }
 
-/* "*:8080, API 127.0.0.1:8081" */
-static void describe_fronts(const struct thr_master *master, char *text, size_t size)
+/* "*:8080, API 127.0.0.1:8081, workers: 2, routes: 1, interfaces: 0, store: memory" */
+static void describe(const struct thr_master *master, char *text, size_t size)
 {
-	char proxy[THR_LISTEN_TEXT] = "no proxy", api[THR_LISTEN_TEXT];
+	char proxy[THR_LISTEN_TEXT] = "no proxy", api[THR_LISTEN_TEXT] = "";
 	const struct thr_config *config = master->generation->config;
+	unsigned int behind = count_behind(master);
+	char store[THR_STORE_NAME], but[64] = "";
 	struct thr_endpoint endpoint;
+	bool has_api;
 
 	if (thr_front_find(master, config, THR_FRONT_PROXY, &endpoint))
 		thr_listen_format(&endpoint, proxy);
-	if (thr_front_find(master, config, THR_FRONT_API, &endpoint)) {
+	has_api = thr_front_find(master, config, THR_FRONT_API, &endpoint);
+	if (has_api)
 		thr_listen_format(&endpoint, api);
-		snprintf(text, size, "%s, API %s", proxy, api);
-	} else {
-		snprintf(text, size, "%s", proxy);
-	}
+	thr_config_name_store(config, store);
+	if (behind)
+		snprintf(but, sizeof(but), ", workers with the old configuration: %u", behind);
+	snprintf(text, size, "%s%s%s, workers: %u, routes: %zu, interfaces: %zu, store: %s%s",
+		 proxy, has_api ? ", API " : "", api, master->worker_count, config->route_count,
+		 config->xdp.interface_count, store, but);
 }
 
 void thr_reload_end(struct thr_master *master)
 {
-	const struct thr_config *config = master->generation->config;
 	const char *what = master->phase == THR_STARTING ? "ready" : "reloaded";
-	char name[2 * THR_LISTEN_TEXT + 8], but[64] = "";
-	unsigned int behind = count_behind(master);
+	char text[2 * THR_LISTEN_TEXT + THR_STORE_NAME + 192];
 
 	thr_fronts_retire(master);
 	thr_heed_watch(master);
-	describe_fronts(master, name, sizeof(name));
-	if (behind)
-		snprintf(but, sizeof(but), ", workers with the old configuration: %u", behind);
-	thr_log(THR_LOG_INFO, "%s: %s, workers: %u, routes: %zu, interfaces: %zu%s", what, name,
-		master->worker_count, config->route_count, config->xdp.interface_count, but);
-	thr_notify("READY=1\nSTATUS=%s, workers: %u, routes: %zu, interfaces: %zu%s", name,
-		   master->worker_count, config->route_count, config->xdp.interface_count, but);
+	describe(master, text, sizeof(text));
+	thr_log(THR_LOG_INFO, "%s: %s", what, text);
+	thr_notify("READY=1\nSTATUS=%s", text);
 	thr_master_publish(master);
 }
