@@ -609,6 +609,43 @@ def test_api_that_appears_by_a_reload_reads_the_file():
     expect("capacity", json_of(Api(daemon).get("written"))["capacity"], 5)
 
 
+UNUSED = r"warning.*limits\.json: not used while store\.backend is redis; configs in it: 2: "
+ON_REDIS = {"backend": "redis", "redis": {"url": "redis://127.0.0.1:1"}}
+
+
+def test_what_is_not_used_with_redis_is_said_at_the_start():
+    config = api_configuration()
+    daemon = Daemon(config)
+    for key in "ab":
+        Api(daemon).set(key, 5, 1)
+    daemon.stop()
+
+    config["store"] |= ON_REDIS
+
+    expect_match("log", Daemon(config).log.text(), UNUSED)
+
+
+def test_what_is_not_used_with_redis_is_said_once_by_a_reload():
+    config = api_configuration()
+    daemon = Daemon(config)
+    for key in "ab":
+        Api(daemon).set(key, 5, 1)
+
+    config["store"] |= ON_REDIS
+
+    expect_match("log", daemon.reload(config), UNUSED)
+    expect("said again", "not used" in daemon.reload(config), False)
+
+
+def test_state_file_is_not_spoken_of_where_nothing_is_in_it():
+    config = api_configuration()
+    Daemon(config).stop()
+
+    config["store"] |= ON_REDIS
+
+    expect("it is spoken of", "limits.json" in Daemon(config).log.text(), False)
+
+
 # --- the end --------------------------------------------------------------------------------
 
 

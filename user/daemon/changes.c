@@ -5,10 +5,12 @@
  * let through comes from a worker that is out of control.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/cleanup.h"
+#include "core/log.h"
 #include "daemon/master.h"
 #include "daemon/message.h"
 #include "daemon/state_file.h"
@@ -72,6 +74,43 @@ void thr_changes_close(struct thr_master *master)
 {
 	thr_state_free(TAKE_PTR(master->state));
 	thr_quotas_each(master->quotas, remove_one, master);
+}
+
+/* 0 too for what cannot be read: it is not needed. */
+static uint64_t count_in_file(const struct thr_master *master, const char *path)
+{
+	struct thr_quotas *quotas;
+	uint64_t unused, count;
+
+	if (thr_quotas_new(thr_quotas_max(master->quotas), false, &quotas))
+		return 0;
+	thr_state_file_read(path, quotas, thr_memory_hash_key(master->buckets), &unused, NULL);
+	count = thr_quotas_count(quotas);
+	thr_quotas_free(quotas);
+	return count;
+}
+
+static bool has_api_on_redis(const struct thr_config *config)
+{
+	return config->api.present && config->store.backend == THR_BACKEND_REDIS;
+}
+
+void thr_changes_warn(const struct thr_master *master, const struct thr_config *config)
+{
+	const struct thr_config *old = master->generation->config;
+	const char *path = config->store.state_file;
+	uint64_t count;
+
+	if (!has_api_on_redis(config) || (old != config && has_api_on_redis(old)))
+		return;
+	if (master->state)
+		path = thr_state_path(master->state);
+	count = master->state ? thr_quotas_count(master->quotas) : count_in_file(master, path);
+	if (count)
+		thr_log(THR_LOG_WARNING,
+			"%s: not used while store.backend is redis; configs in it: %" PRIu64
+			": set them again, then move it away",
+			path, count);
 }
 
 void thr_changes_forget(struct thr_slot *slot)

@@ -207,6 +207,10 @@ int thr_changes_open(struct thr_master *master, const struct thr_config *config,
 /* As if it had not been read, for a configuration that does not come into force. */
 void thr_changes_close(struct thr_master *master);
 
+/* Say how many quotas of the state file are not in force, where `config` is the first to keep them
+ * in Redis: the one in force, at the start, or the next one. */
+void thr_changes_warn(const struct thr_master *master, const struct thr_config *config);
+
 /* A worker wants a quota changed. Returns 1, or -EPROTO when that makes no sense, or it waits
  * for THR_CHANGES_MAX already. */
 struct thr_message_change;
@@ -241,7 +245,7 @@ void thr_reload_again(struct thr_timer *timer);
 /* Every worker has it, or has said that it cannot take it now. */
 void thr_reload_end(struct thr_master *master);
 
-/* What of the configuration this version reads and does not act on. */
+/* What of the configuration, and of what was kept for it, is not acted on. */
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config);
 
 /* --- descriptors.c --- */

@@ -48,6 +48,7 @@ static void log_warning(const char *path, const char *text)
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
 	thr_config_warn(config, master->path, log_warning);
+	thr_changes_warn(master, config);
 }
 
 /* --- what stays until a restart --- */
