@@ -175,6 +175,12 @@ def expect_refused(config, pattern, commands=("check", "run")):
     return said
 
 
+def run_without_a_file(**environment):
+    """`run` by the environment, which must end by itself."""
+    return subprocess.run([PROGRAM, "run"], capture_output=True, text=True, timeout=DEADLINE_S,
+                          env=_own_environment() | environment)
+
+
 def expect_valid(config, pattern, **environment):
     """`check` takes the configuration, and says so by a line that matches."""
     file = new_directory() / "test.yaml"

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """GET /health and /ready: that the process lives, and that it can serve; and the drain."""
 import os
+import pathlib
 import signal
 
 from api import JSON, Api, api_section, json_of, read_verdict, serve
 from client import Client
-from daemon import Daemon, configuration, expect_valid, route, start
+from daemon import Daemon, configuration, expect_valid, route, run_without_a_file, start
 from message import request
-from support import cases, expect, expect_match, run_suite, wait_until
+from support import Skip, cases, expect, expect_match, run_suite, wait_until
 from upstream import Upstream
 
 
@@ -88,6 +89,37 @@ def test_check_names_the_store_of_the_environment():
     expect_valid("api: {}", rf"\(routes: 0, {COUNTS}, store: redis h:7 \(tls\)\)",
                  XDP_THROTTLE_STORE_BACKEND="redis",
                  XDP_THROTTLE_STORE_REDIS_URL="rediss://:secret@h:7")
+
+
+WITHOUT_A_FILE = ("sh", "-c", 'exec "$1" run', "sh")  # with none of what follows
+
+
+def expect_no_default_file():
+    if pathlib.Path("/etc/xdp-throttle.yaml").exists():
+        raise Skip("there is an /etc/xdp-throttle.yaml, which is used")
+
+
+def test_environment_alone_makes_an_api():
+    expect_no_default_file()
+    config = configuration([], api=api_section())
+    daemon = Daemon(config, prefix=WITHOUT_A_FILE, environment={
+        "XDP_THROTTLE_API_LISTEN": config["api"]["listen"],
+        "XDP_THROTTLE_STORE_MEMORY_STATE_FILE": config["store"]["memory"]["state_file"],
+        "XDP_THROTTLE_SERVER_WORKERS": "1",
+    })
+
+    expect("allowed", Api(daemon).check("a")["allowed"], True)
+    expect_match("log", daemon.log.text(), "configuration of the environment alone")
+
+
+def test_environment_without_an_api_needs_a_file():
+    expect_no_default_file()
+
+    ended = run_without_a_file(XDP_THROTTLE_STORE_BACKEND="redis")
+
+    expect("exit status", ended.returncode, 1)
+    expect_match("what is said", ended.stderr,
+                 r"/etc/xdp-throttle\.yaml: No such file.*with -c.*XDP_THROTTLE_API_LISTEN")
 
 
 def test_file_without_the_section_serves_no_api():

@@ -6,6 +6,7 @@
 #include "core/error.h"
 
 #define THR_DAEMON_FILE "/etc/xdp-throttle.yaml"
+#define THR_DAEMON_NO_FILE "/dev/null" /* the environment says all */
 
 /* Run by the configuration at `path` until SIGTERM or SIGINT. Returns 0 after an
  * end that was asked for; or a negative errno when it could not start, with
