@@ -220,6 +220,26 @@ def test_daemon_starts_while_it_is_away():
     expect_back(api, "any")
 
 
+UNKNOWN = "Redis has not said yet what is set for keys"
+
+
+def test_start_without_it_says_that_quotas_are_not_known():
+    redis = Redis()
+    redis.kill()
+
+    daemon = serve(store=store(redis))
+
+    daemon.log.wait_for(f"warning worker 1: {UNKNOWN}")
+
+
+def test_start_with_it_says_nothing_of_quotas():
+    _, daemon, api = given()
+
+    check_for(api, "key", QUIET_S)
+
+    expect("they are spoken of", UNKNOWN in daemon.log.text(), False)
+
+
 def test_daemon_starts_while_it_is_frozen():
     redis = Redis()
     redis.pause()

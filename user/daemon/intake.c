@@ -21,6 +21,8 @@
 #include "daemon/secrets.h"
 #include "daemon/worker_internal.h"
 
+#define INFORM_MS 1000 /* in which Redis, where it is there, has told all */
+
 static void refuse(const struct worker *worker, uint64_t generation, int code, const char *what)
 {
 	struct thr_error error;
@@ -29,8 +31,18 @@ static void refuse(const struct worker *worker, uint64_t generation, int code, c
 		      &error);
 }
 
+/* Until then all keys are taken for such that nothing is set for, which no answer shows. */
+static void on_inform(struct thr_timer *timer)
+{
+	if (!thr_store_has_quotas(WORKER(timer, inform)->store))
+		thr_log(THR_LOG_WARNING,
+			"Redis has not said yet what is set for keys: api.default and "
+			"store.on_error hold for all of them");
+}
+
 void intake_init(struct worker *worker)
 {
+	worker->inform.fire = on_inform;
 	worker->incoming.done = -1;
 	worker->text_fd = worker->secrets_fd = -1;
 }
@@ -132,6 +144,7 @@ static int configure(struct worker *worker, struct thr_config *config, struct th
 {
 	struct thr_targets *targets = NULL;
 	uint64_t drain_timeout_ms = config->server.drain_timeout_ms;
+	bool has_api = config->api.present;
 	enum thr_log_level level = config->log_level;
 	enum thr_log_format format = config->log_format;
 	int *fds = worker->incoming.fds;
@@ -150,6 +163,10 @@ static int configure(struct worker *worker, struct thr_config *config, struct th
 	keep_descriptor(&worker->secrets_fd, &fds[THR_FD_SECRETS]);
 	worker->drain_timeout_ms = drain_timeout_ms;
 	thr_log_setup(level, format);
+	if (has_api)
+		thr_loop_arm(worker->loop, &worker->inform, INFORM_MS);
+	else
+		thr_loop_disarm(worker->loop, &worker->inform);
 	return 0;
 }
 

@@ -48,7 +48,8 @@ struct worker {
 	struct thr_io parsed; /* watches incoming.done */
 	struct thr_timer deadline;
 	struct thr_timer tick;
-	int reserve[RESERVE]; /* -1: to be had again */
+	struct thr_timer inform; /* whether what is set for keys is known */
+	int reserve[RESERVE];	 /* -1: to be had again */
 	struct incoming incoming;
 	int text_fd, secrets_fd; /* of the configuration in force; -1: none */
 	struct keeping keeping;

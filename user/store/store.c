@@ -154,7 +154,7 @@ static const struct thr_quotas *quotas_of(const struct thr_store *store)
 
 const struct thr_quotas *thr_store_quotas(const struct thr_store *store)
 {
-	if (store->remote && !thr_remote_has_all_quotas(store->remote))
+	if (!thr_store_has_quotas(store))
 		return NULL;
 	return quotas_of(store);
 }
@@ -252,6 +252,11 @@ static bool denied_lately(const struct thr_store *store, const struct thr_store_
 	uint64_t denies_ns = shared_word(&counts->denies_ns);
 
 	return denies_ns && thr_loop_now_ns(store->parts.loop) < denies_ns + DENIES_NS;
+}
+
+bool thr_store_has_quotas(const struct thr_store *store)
+{
+	return !store->remote || thr_remote_has_all_quotas(store->remote);
 }
 
 bool thr_store_is_ready(const struct thr_store *store)

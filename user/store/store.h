@@ -198,6 +198,9 @@ const struct thr_change *thr_store_kept_after(const struct thr_store *store, uin
 bool thr_store_is_degraded(const struct thr_store *store);
 bool thr_store_is_ready(const struct thr_store *store);
 
+/* It knows what is set for keys: false until Redis has told all of it. */
+bool thr_store_has_quotas(const struct thr_store *store);
+
 /* The families of the store: counts of `workers` workers, of the first of which `counts`
  * is. With `shared`, those of Redis too. */
 void thr_store_write_metrics(const struct thr_store_counts *counts, unsigned int workers,
