@@ -518,6 +518,19 @@ def test_buckets_of_one_that_is_empty_are_full():
     wait_until("the bucket is full", lambda: api.check("key", 0)["remaining"] >= 9)
 
 
+def test_buckets_of_one_that_kept_them_on_disk_are_as_they_were():
+    redis = Redis("--appendonly", "yes", "--appendfsync", "always")
+    api = Api(serve(store=store(redis, deadline=PATIENT)))
+    api.set("key", 20, SLOW)
+    expect("allowed", api.verdicts("key", 6), [True] * 6)
+
+    redis.kill()
+    redis.start()
+    check_until(api, "other", lambda verdict: not verdict["degraded"], BACK_S)
+
+    expect("remaining", api.check("key", 0)["remaining"], 14)
+
+
 def test_quota_that_was_deleted_does_not_come_back():
     redis, daemon, api = given(5, 1, deadline=PATIENT)
     other = Api(serve(store=store(redis, deadline=PATIENT)))
