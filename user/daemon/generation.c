@@ -9,27 +9,13 @@
 #include <sys/stat.h>
 
 #include "core/cleanup.h"
+#include "core/file.h"
 #include "daemon/secrets.h"
 
 #define FILE_BYTES_MAX ((size_t)64 << 20) /* as thr_config_parse() refuses */
 #define PIECE_BYTES ((size_t)64 << 10)
 
 extern char **environ;
-
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t put = write(fd, bytes, size);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		bytes += put;
-		size -= (size_t)put;
-	}
-	return 0;
-}
 
 /* Copy a file of any kind to its end, or past the limit. */
 static int copy_file(int from, int to)
@@ -50,7 +36,7 @@ static int copy_file(int from, int to)
 		if (got == 0)
 			break;
 		size += (size_t)got;
-		r = write_all(to, piece, (size_t)got);
+		r = thr_file_write(to, piece, (size_t)got);
 		if (r)
 			return r;
 	}

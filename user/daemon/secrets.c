@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "core/file.h"
 #include "core/log.h"
 #include "store/redis.h"
 
@@ -222,21 +223,6 @@ static int check_tls(const struct thr_redis_config *redis, char *const *texts,
 
 /* --- packing --- */
 
-static int write_all(int fd, const void *bytes, size_t size)
-{
-	for (const char *at = bytes; size;) {
-		ssize_t put = write(fd, at, size);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		at += put;
-		size -= (size_t)put;
-	}
-	return 0;
-}
-
 static int pack(struct head *head, char *const *texts, int *ret_fd)
 {
 	AUTO_CLOSE int fd = memfd_create("xdp-throttle secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -245,9 +231,9 @@ static int pack(struct head *head, char *const *texts, int *ret_fd)
 	for (int i = 0; i < TEXTS; i++)
 		head->size[i] = texts[i] ? (uint32_t)strlen(texts[i]) + 1 : 0;
 	if (!r)
-		r = write_all(fd, head, sizeof(*head));
+		r = thr_file_write(fd, head, sizeof(*head));
 	for (int i = 0; i < TEXTS && !r; i++)
-		r = write_all(fd, texts[i], head->size[i]);
+		r = thr_file_write(fd, texts[i], head->size[i]);
 	if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		r = -errno;
 	if (!r)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "core/file.h"
 #include "daemon/state_text.h"
 
 /* --- the text --- */
@@ -113,21 +114,6 @@ const char *const thr_state_on_error[] = {
 
 /* --- the file --- */
 
-static int write_all(int fd, const char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t put = write(fd, bytes, size);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		bytes += put;
-		size -= (size_t)put;
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
 /* One that is there is left from a process that ended while it wrote. */
 static int create(int folder, const char *name, int *ret_fd)
 {
@@ -148,7 +134,9 @@ static int replace(int folder, const char *name, const struct thr_buffer *text)
 	r = create(folder, aside, &fd);
 	if (r)
 		return r;
-	r = write_all(fd, thr_buffer_bytes(text), thr_buffer_length(text));
+	r = thr_file_write(fd, thr_buffer_bytes(text), thr_buffer_length(text));
+	if (r == 0)
+		r = fsync(fd) ? -errno : 0;
 	if (!r && renameat(folder, aside, folder, name))
 		r = -errno;
 	if (r)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/cleanup.h"
+#include "core/file.h"
 #include "daemon/state_file.h"
 #include "daemon/state_text.h"
 
@@ -43,23 +44,6 @@ static int fail_many(const char *path, const struct thr_quotas *quotas, struct t
 
 /* --- its bytes --- */
 
-static int read_all(int fd, char *bytes, size_t size)
-{
-	while (size) {
-		ssize_t got = read(fd, bytes, size);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			return -EIO;
-		bytes += got;
-		size -= (size_t)got;
-	}
-	return 0;
-}
-
 /* Without a file, *ret_text stays NULL. */
 static int read_text(const char *path, const struct thr_quotas *quotas, char **ret_text,
 		     size_t *ret_size, struct thr_error *error)
@@ -82,7 +66,7 @@ static int read_text(const char *path, const struct thr_quotas *quotas, char **r
 	*ret_text = malloc(*ret_size + 1);
 	if (!*ret_text)
 		return fail_read(path, ENOMEM, error);
-	r = read_all(fd, *ret_text, *ret_size);
+	r = thr_file_read(fd, *ret_text, *ret_size);
 	return r ? fail_read(path, -r, error) : 0;
 }
 
