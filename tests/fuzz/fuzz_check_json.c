@@ -12,17 +12,7 @@
 
 #include "api/check_json.h"
 #include "api/key.h"
-
-/* Not assert(), which a build may turn off. */
-#define HOLDS(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "does not hold: %s\n", #condition);                        \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/holds.h"
 
 /* The shape, by the reference: whether `object` is one check. */
 static bool read_check(json_t *object, struct thr_check *ret_check)

@@ -7,8 +7,6 @@
 
 #include "fuzz/http_peer.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 struct decoder {
 	struct thr_http_chunks chunks;
 	char *data;

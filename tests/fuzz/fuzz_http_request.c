@@ -5,8 +5,6 @@
  */
 #include "fuzz/http_peer.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 /* Through memory of its very size, so that a read past the end is caught. */
 static int parse(const char *bytes, size_t length, const struct thr_http_limits *limits,
 		 struct thr_http_request *request)

@@ -6,8 +6,6 @@
  */
 #include "fuzz/http_peer.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static const struct thr_http_limits limits = {8192, 1024, 16};
 
 static int parse(const char *bytes, size_t length, enum thr_http_method method,

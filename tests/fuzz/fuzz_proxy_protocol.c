@@ -14,17 +14,7 @@
 #include <string.h>
 
 #include "proxy/proxy_protocol.h"
-
-/* Not assert(), which a build may turn off. */
-#define HOLDS(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "does not hold: %s\n", #condition);                        \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/holds.h"
 
 struct outcome {
 	int result;

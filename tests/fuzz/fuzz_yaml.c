@@ -11,21 +11,11 @@
 
 #include "config/config.h"
 #include "core/duration.h"
+#include "fuzz/holds.h"
 
 #define NAME "fuzz.yaml"
 #define VARIABLES_MAX 4
 #define VARIABLE_SIZE 128
-
-/* Not assert(), which a build may turn off. */
-#define HOLDS(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "does not hold: %s\n", #condition);                        \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_rate(const struct thr_rate *rate)
 {

@@ -14,17 +14,9 @@
 #include <string.h>
 
 #include "http/http.h"
+#include "fuzz/holds.h"
 
 #define PEER_BODY_MAX (64 * 1024)
-
-/* Not assert(), which a build may turn off. */
-#define HOLDS(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "does not hold: %s\n", #condition);                        \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 struct peer {
 	llhttp_t parser;

@@ -3,37 +3,13 @@
  * The section of the check API: what it is by default, in which forms it may be
  * written, what is refused.
  */
-#include "core/cleanup.h"
 #include "store/quotas.h"
+#include "support/config.h"
 #include "support/refusal.h"
 
-#define ROUTE "routes: [{path: /, target: http://a}]\n"
 #define DEFAULT(fields) "api: {default: {" fields "}}\n"
 #define BYTES_36 "/bcdefghijklmnopqrstuvwxyz-012345678"
 #define BYTES_108 BYTES_36 BYTES_36 BYTES_36
-
-static void free_config(struct thr_config **config)
-{
-	thr_config_free(*config);
-}
-#define AUTO_CONFIG CLEANUP(free_config)
-
-static struct thr_config *parse(const char *text)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_parse("t.yaml", text, strlen(text), NULL, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
-
-static void assert_rate(const struct thr_rate *rate, uint64_t count, uint32_t per_s, uint64_t burst)
-{
-	assert_int_equal(rate->count, count);
-	assert_int_equal(rate->per_s, per_s);
-	assert_int_equal(rate->burst, burst);
-}
 
 /* --- defaults --- */
 

@@ -6,39 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config/config.h"
 #include "config/schema.h"
-#include "core/cleanup.h"
-#include "support/run.h"
+#include "support/config.h"
 
-#define ROUTE "routes: [{path: /, target: http://a}]\n"
 #define REDIS_PASSWORD "store: {redis: {url: 'redis://:secret@h'}}\n"
 
-static void free_config(struct thr_config **config)
-{
-	thr_config_free(*config);
-}
-#define AUTO_CONFIG CLEANUP(free_config)
-
 /* A right configuration of a file and the variables after it, NULL-terminated. */
-#define PARSE(text, ...) parse(text, (char *[]){__VA_ARGS__, NULL})
-
-static struct thr_config *parse(const char *text, char *const *environment)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_parse("t.yaml", text, strlen(text), environment, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
-
-static void assert_rate(const struct thr_rate *rate, uint64_t count, uint32_t per_s, uint64_t burst)
-{
-	assert_int_equal(rate->count, count);
-	assert_int_equal(rate->per_s, per_s);
-	assert_int_equal(rate->burst, burst);
-}
+#define PARSE(text, ...) parse_beside((char *[]){__VA_ARGS__, NULL}, text)
 
 static void a_variable_sets_what_the_file_leaves_out(void **state)
 {

@@ -5,30 +5,10 @@
  */
 #include <string.h>
 
-#include "config/config.h"
 #include "config/schema.h"
-#include "core/cleanup.h"
-#include "support/run.h"
+#include "support/config.h"
 
 #define EXAMPLE "configs/xdp-throttle.yaml"
-#define ROUTE "routes: [{path: /, target: http://a}]\n"
-
-static void free_config(struct thr_config **config)
-{
-	thr_config_free(*config);
-}
-#define AUTO_CONFIG CLEANUP(free_config)
-
-/* The configuration that `text` is, which must be right. */
-static struct thr_config *parse(const char *text)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_parse("t.yaml", text, strlen(text), NULL, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
 
 static struct thr_config *load(const char *path)
 {
@@ -38,13 +18,6 @@ static struct thr_config *load(const char *path)
 	if (thr_config_load(path, NULL, &config, &error) < 0)
 		fail_msg("%s", error.text);
 	return config;
-}
-
-static void assert_rate(const struct thr_rate *rate, uint64_t count, uint32_t per_s, uint64_t burst)
-{
-	assert_int_equal(rate->count, count);
-	assert_int_equal(rate->per_s, per_s);
-	assert_int_equal(rate->burst, burst);
 }
 
 static void assert_prefix(const struct thr_prefix *prefix, const char *expected)

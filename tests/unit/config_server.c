@@ -3,31 +3,14 @@
  * The numbers of the proxy: server, upstream, health and the memory store. What
  * they are by default, in which forms they may be written, what is refused.
  */
-#include "core/cleanup.h"
+#include "support/config.h"
 #include "support/refusal.h"
 
-#define ROUTE "routes: [{path: /, target: http://a}]\n"
 #define HEALTH(fields) "routes:\n  - {path: /, target: http://a, health: {" fields "}}\n"
 #define BYTES_32 "/bcdefghijklmnopqrstuvwxyz-01234"
 #define BYTES_128 BYTES_32 BYTES_32 BYTES_32 BYTES_32
 #define BYTES_512 BYTES_128 BYTES_128 BYTES_128 BYTES_128
 #define BYTES_1024 BYTES_512 BYTES_512
-
-static void free_config(struct thr_config **config)
-{
-	thr_config_free(*config);
-}
-#define AUTO_CONFIG CLEANUP(free_config)
-
-static struct thr_config *parse(const char *text)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_parse("t.yaml", text, strlen(text), NULL, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
 
 /* --- defaults --- */
 

@@ -3,30 +3,13 @@
  * The section of the store, the URL of a Redis, and what limits ask for while it
  * cannot be asked: defaults, forms, refusals.
  */
-#include "core/cleanup.h"
+#include "support/config.h"
 #include "support/refusal.h"
 
-#define ROUTE "routes: [{path: /, target: http://a}]\n"
 #define REDIS(fields) "store: {redis: {" fields "}}\n"
 #define URL(text) "store: {redis: {url: '" text "'}}\n"
 #define ON_REDIS(url) "store: {backend: redis, redis: {url: '" url "'}}\n"
 #define BYTES_36 "/bcdefghijklmnopqrstuvwxyz-012345678"
-
-static void free_config(struct thr_config **config)
-{
-	thr_config_free(*config);
-}
-#define AUTO_CONFIG CLEANUP(free_config)
-
-static struct thr_config *parse(const char *text)
-{
-	struct thr_config *config = NULL;
-	struct thr_error error = {""};
-
-	if (thr_config_parse("t.yaml", text, strlen(text), NULL, &config, &error) < 0)
-		fail_msg("%s", error.text);
-	return config;
-}
 
 static void assert_text(const char *text, const char *expected)
 {

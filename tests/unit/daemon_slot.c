@@ -19,6 +19,7 @@
 #include "daemon/master.h"
 #include "daemon/message.h"
 #include "support/run.h"
+#include "unit/daemon_generation.h"
 
 #define WORKERS 2
 #define OLD 1
@@ -45,22 +46,6 @@ static pid_t start_waiting(void)
 	return pid;
 }
 
-static struct thr_generation *load(void)
-{
-	static const char text[] = "routes: [{path: /, target: http://127.0.0.1:1}]\n";
-	char path[] = "/tmp/thr-slot-XXXXXX";
-	struct thr_generation *generation;
-	int fd = mkstemp(path);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-	assert_int_equal(thr_generation_load(path, &generation, NULL), 0);
-	unlink(path);
-	assert_int_equal(thr_generation_share(generation, WORKERS, NULL, NULL), 0);
-	return generation;
-}
-
 /* A worker that was given the configuration. */
 static void give_life(struct fixture *fixture, unsigned int number)
 {
@@ -85,7 +70,7 @@ static int setup(void **state)
 	if (!fixture)
 		return -1;
 	memset(fixture, 0, sizeof(*fixture));
-	fixture->generation = load();
+	fixture->generation = generation_for(WORKERS);
 	fixture->master = (struct thr_master){
 		.path = "test.yaml",
 		.phase = THR_SERVING,

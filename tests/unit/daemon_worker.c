@@ -18,6 +18,7 @@
 #include "daemon/message.h"
 #include "daemon/worker.h"
 #include "support/run.h"
+#include "unit/daemon_generation.h"
 
 #define WAIT_MS 10000
 
@@ -35,22 +36,6 @@ struct fixture {
 	int channel;
 	pid_t pid;
 };
-
-static struct thr_generation *load(void)
-{
-	static const char text[] = "routes: [{path: /, target: http://127.0.0.1:1}]\n";
-	char path[] = "/tmp/thr-worker-XXXXXX";
-	struct thr_generation *generation;
-	int fd = mkstemp(path);
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-	assert_int_equal(thr_generation_load(path, &generation, NULL), 0);
-	unlink(path);
-	assert_int_equal(thr_generation_share(generation, 1, NULL, NULL), 0);
-	return generation;
-}
 
 static void start_worker(struct fixture *fixture)
 {
@@ -93,7 +78,7 @@ static int setup(void **state)
 	fixture->route_counts = calloc(1, thr_proxy_route_counts_size(1));
 	if (!fixture->route_counts)
 		return -1;
-	fixture->generation = load();
+	fixture->generation = generation_for(1);
 	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
 	assert_int_equal(thr_quotas_new(100, true, &fixture->quotas), 0);
 	assert_int_equal(thr_board_new(&fixture->board), 0);

@@ -3,13 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "proxy/counts.h"
-#include "proxy/proxy.h"
-#include "support/run.h"
-
-#define WORKERS 2
+#include "unit/proxy_fixture.h"
 
 static const char text[] = "routes:\n"
 			   "  - {path: /api, target: http://127.0.0.1:8000}\n"
@@ -19,16 +15,7 @@ static const char text[] = "routes:\n"
 			   "  - {path: /quiet, target: http://127.0.0.1:8000}\n";
 
 struct fixture {
-	struct thr_loop *loop;
-	struct thr_memory *buckets;
-	struct thr_quotas *quotas;
-	struct thr_store *store;
-	struct thr_resolver *resolver;
-	struct thr_proxy *proxy;
-	struct thr_proxy_counts counts[WORKERS];
-	struct thr_store_counts store_counts;
-	struct thr_targets *targets; /* the proxy's */
-	void *route_counts;
+	struct proxy_fixture parts;
 	struct thr_buffer out;
 	struct thr_metrics metrics;
 };
@@ -36,33 +23,12 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *fixture = aligned_alloc(_Alignof(struct fixture), sizeof(*fixture));
-	struct thr_store_parts store;
-	struct thr_proxy_parts parts;
-	struct thr_error error;
 
 	if (!fixture)
 		return -1;
 	memset(fixture, 0, sizeof(*fixture));
 	fixture->metrics.out = &fixture->out;
-	fixture->route_counts = calloc(1, thr_proxy_route_counts_size(WORKERS));
-	assert_non_null(fixture->route_counts);
-	assert_int_equal(thr_loop_new(&fixture->loop), 0);
-	assert_int_equal(thr_resolver_new(fixture->loop, &fixture->resolver), 0);
-	assert_int_equal(thr_memory_new(10, &fixture->buckets), 0);
-	assert_int_equal(thr_quotas_new(10, false, &fixture->quotas), 0);
-	store = (struct thr_store_parts){.loop = fixture->loop,
-					 .buckets = fixture->buckets,
-					 .quotas = fixture->quotas,
-					 .resolver = fixture->resolver,
-					 .counts = &fixture->store_counts};
-	assert_int_equal(thr_store_new(&store, &fixture->store), 0);
-	parts = (struct thr_proxy_parts){.loop = fixture->loop,
-					 .store = fixture->store,
-					 .resolver = fixture->resolver,
-					 .counts = fixture->counts,
-					 .route_counts = fixture->route_counts,
-					 .workers = WORKERS};
-	assert_int_equal(thr_proxy_new(&parts, &fixture->proxy, &error), 0);
+	proxy_begin(&fixture->parts, NULL, NULL);
 	*state = fixture;
 	return 0;
 }
@@ -71,32 +37,10 @@ static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
-	thr_resolver_free(fixture->resolver);
-	thr_proxy_free(fixture->proxy);
-	thr_store_free(fixture->store);
-	thr_quotas_free(fixture->quotas);
-	thr_memory_free(fixture->buckets);
-	thr_loop_free(fixture->loop);
+	proxy_end(&fixture->parts);
 	thr_buffer_clear(&fixture->out);
-	free(fixture->route_counts);
 	free(fixture);
 	return 0;
-}
-
-static void configure(struct fixture *fixture)
-{
-	struct thr_config *config;
-	struct thr_error error;
-	void *block;
-
-	assert_int_equal(thr_config_parse("test.yaml", text, strlen(text), NULL, &config, &error),
-			 0);
-	block = mmap(NULL, thr_targets_size(config, WORKERS), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(block, MAP_FAILED);
-	fixture->targets = thr_targets_new(block, config, WORKERS);
-	assert_non_null(fixture->targets);
-	assert_int_equal(thr_proxy_configure(fixture->proxy, config, fixture->targets, &error), 0);
 }
 
 /* A request of that worker; path "": no route matched. */
@@ -104,15 +48,16 @@ static void count(struct fixture *fixture, unsigned int worker, const char *path
 		  const struct thr_access *access)
 {
 	struct thr_slice slice = {path, strlen(path)};
-	unsigned int slot = path[0] ? thr_route_counts_slot(fixture->route_counts, slice) : 0;
+	unsigned int slot = path[0] ? thr_route_counts_slot(fixture->parts.route_counts, slice) : 0;
 
-	thr_route_counts_add(thr_route_counts_of(fixture->route_counts, worker, slot), access);
+	thr_route_counts_add(thr_route_counts_of(fixture->parts.route_counts, worker, slot),
+			     access);
 }
 
 static const char *write_all(struct fixture *fixture)
 {
 	thr_buffer_clear(&fixture->out);
-	thr_proxy_write_metrics(fixture->proxy, fixture->counts, &fixture->metrics);
+	thr_proxy_write_metrics(fixture->parts.proxy, fixture->parts.counts, &fixture->metrics);
 	thr_metrics_end(&fixture->metrics);
 	assert_int_equal(thr_buffer_append(&fixture->out, "", 1), 0);
 	assert_false(fixture->metrics.failed);
@@ -141,9 +86,9 @@ static void totals_are_of_all_workers(void **state)
 	struct fixture *fixture = *state;
 	const char *written;
 
-	fixture->counts[0] = (struct thr_proxy_counts){
+	fixture->parts.counts[0] = (struct thr_proxy_counts){
 		.connections = 5, .malformed = 1, .open_connections = 2, .retries = 7};
-	fixture->counts[1] = (struct thr_proxy_counts){
+	fixture->parts.counts[1] = (struct thr_proxy_counts){
 		.connections = 6, .upstream_errors = 3, .open_connections = 1};
 	written = write_all(fixture);
 	assert_has(written, "\nxdp_throttle_http_connections 3\n");
@@ -158,7 +103,7 @@ static void requests_are_shown_by_route_status_and_verdict_where_there_are_any(v
 	struct fixture *fixture = *state;
 	const char *written;
 
-	configure(fixture);
+	proxy_configure(&fixture->parts, text);
 	count(fixture, 0, "/api",
 	      &(struct thr_access){.status = 200, .verdict = THR_VERDICT_ALLOWED});
 	count(fixture, 1, "/api",
@@ -188,8 +133,8 @@ static void each_target_of_a_route_is_shown_once_with_whether_it_is_up(void **st
 	const struct thr_upstream_config rules = {.max_failures = 1, .fail_timeout_ms = 1 << 30};
 	const char *written;
 
-	configure(fixture);
-	assert_true(thr_target_failed(fixture->targets, 2, &rules, 1));
+	proxy_configure(&fixture->parts, text);
+	assert_true(thr_target_failed(fixture->parts.targets, 2, &rules, 1));
 	written = write_all(fixture);
 #define UP "xdp_throttle_http_target_up{route="
 	assert_has(written, UP "\"/api\",target=\"127.0.0.1:8000\"} 1\n");
@@ -206,7 +151,7 @@ static void promtool_finds_nothing_wrong(void **state)
 
 	if (system("command -v promtool >/dev/null 2>&1"))
 		THR_SKIP("promtool (Debian's prometheus) is not installed");
-	configure(fixture);
+	proxy_configure(&fixture->parts, text);
 	count(fixture, 0, "/api", &(struct thr_access){.status = 200});
 	write_all(fixture);
 	promtool = popen("promtool check metrics >&2", "w");

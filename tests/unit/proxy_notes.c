@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "proxy/proxy.h"
-#include "support/run.h"
+#include "unit/proxy_fixture.h"
 
 #define TURNS_MAX 1000 /* of 10 ms at most */
 #define XDP "xdp: {interfaces: [nowhere0]}\n"
@@ -30,15 +28,7 @@
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 struct fixture {
-	struct thr_loop *loop;
-	struct thr_resolver *resolver;
-	struct thr_memory *buckets;
-	struct thr_quotas *quotas;
-	struct thr_store *store;
-	struct thr_store_counts store_counts;
-	struct thr_proxy_counts counts;
-	struct thr_proxy *proxy;
-	void *route_counts;
+	struct proxy_fixture parts;
 	int target;    /* listens */
 	int forwarded; /* a connection that it has accepted; -1: none */
 	uint16_t port;
@@ -71,36 +61,12 @@ static int listen_on(uint16_t *ret_port)
 static int setup(void **state)
 {
 	struct fixture *fixture = aligned_alloc(_Alignof(struct fixture), sizeof(*fixture));
-	struct thr_store_parts store;
-	struct thr_proxy_parts parts;
-	struct thr_error error;
 
 	if (!fixture)
 		return -1;
 	thr_log_setup(THR_LOG_ERROR, THR_LOG_TEXT);
 	memset(fixture, 0, sizeof(*fixture));
-	fixture->route_counts = calloc(1, thr_proxy_route_counts_size(1));
-	assert_non_null(fixture->route_counts);
-	assert_int_equal(thr_loop_new(&fixture->loop), 0);
-	assert_int_equal(thr_resolver_new(fixture->loop, &fixture->resolver), 0);
-	assert_int_equal(thr_memory_new(100, &fixture->buckets), 0);
-	assert_int_equal(thr_quotas_new(10, false, &fixture->quotas), 0);
-	store = (struct thr_store_parts){.loop = fixture->loop,
-					 .buckets = fixture->buckets,
-					 .quotas = fixture->quotas,
-					 .resolver = fixture->resolver,
-					 .counts = &fixture->store_counts};
-	assert_int_equal(thr_store_new(&store, &fixture->store), 0);
-	parts = (struct thr_proxy_parts){.loop = fixture->loop,
-					 .store = fixture->store,
-					 .buckets = fixture->buckets,
-					 .resolver = fixture->resolver,
-					 .counts = &fixture->counts,
-					 .route_counts = fixture->route_counts,
-					 .workers = 1,
-					 .note = on_note,
-					 .context = fixture};
-	assert_int_equal(thr_proxy_new(&parts, &fixture->proxy, &error), 0);
+	proxy_begin(&fixture->parts, on_note, fixture);
 	*state = fixture;
 	return 0;
 }
@@ -109,14 +75,8 @@ static int teardown(void **state)
 {
 	struct fixture *fixture = *state;
 
-	thr_resolver_free(fixture->resolver);
-	thr_proxy_free(fixture->proxy);
-	thr_store_free(fixture->store);
-	thr_quotas_free(fixture->quotas);
-	thr_memory_free(fixture->buckets);
-	thr_loop_free(fixture->loop);
+	proxy_end(&fixture->parts);
 	close(fixture->target);
-	free(fixture->route_counts);
 	free(fixture);
 	return 0;
 }
@@ -125,26 +85,15 @@ static int teardown(void **state)
 static struct fixture *given(void **state, const char *sections)
 {
 	struct fixture *fixture = *state;
-	struct thr_targets *targets;
-	struct thr_config *config;
-	struct thr_error error;
 	char text[1024];
 	uint16_t port;
-	void *block;
 
 	fixture->target = listen_on(&port);
 	fixture->forwarded = -1;
 	snprintf(text, sizeof(text), "%sroutes: [{path: /, target: 'http://127.0.0.1:%u'}]\n",
 		 sections, port);
-	assert_int_equal(thr_config_parse("test.yaml", text, strlen(text), NULL, &config, &error),
-			 0);
-	block = mmap(NULL, thr_targets_size(config, 1), PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(block, MAP_FAILED);
-	targets = thr_targets_new(block, config, 1);
-	assert_non_null(targets);
-	assert_int_equal(thr_proxy_configure(fixture->proxy, config, targets, &error), 0);
-	assert_int_equal(thr_proxy_listen(fixture->proxy, 0, listen_on(&fixture->port)), 0);
+	proxy_configure(&fixture->parts, text);
+	assert_int_equal(thr_proxy_listen(fixture->parts.proxy, 0, listen_on(&fixture->port)), 0);
 	return fixture;
 }
 
@@ -191,7 +140,7 @@ static unsigned int ask(struct fixture *fixture, int fd, const char *request, co
 	assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
 	for (int turns = 0; poll(&ready, 1, 0) == 0; turns++) {
 		assert_true(turns < TURNS_MAX);
-		assert_int_equal(thr_loop_turn(fixture->loop, 10), 0);
+		assert_int_equal(thr_loop_turn(fixture->parts.loop, 10), 0);
 		serve(fixture, answer);
 	}
 	assert_true(recv(fd, got, sizeof(got) - 1, 0) > 12);
@@ -307,7 +256,7 @@ static void more_refusals_than_allowed_block_and_close(void **state)
 	assert_int_equal(ask(fixture, fd, GET, OK), 429);
 	assert_int_equal(fixture->count, 1);
 	assert_note(&fixture->notes[0], THR_NOTE_BLOCKED, 2, 300 * THR_NS_PER_S);
-	assert_int_equal(thr_loop_turn(fixture->loop, 10), 0);
+	assert_int_equal(thr_loop_turn(fixture->parts.loop, 10), 0);
 	assert_int_equal(recv(fd, &rest, 1, MSG_DONTWAIT), 0);
 	close(fd);
 }
@@ -362,13 +311,13 @@ static void refusals_on_account_of_others_block_nobody(void **state)
 		struct thr_memory_key key = {.key = {{i * 0x9E3779B97F4A7C15ULL, ~i * 0x9E3779B9U}},
 					     .group = {{{i, 1}}, {{i, 2}}}};
 
-		thr_memory_take(fixture->buckets, &key, &limit, 1, thr_clock_monotonic_ns(),
+		thr_memory_take(fixture->parts.buckets, &key, &limit, 1, thr_clock_monotonic_ns(),
 				&standing);
 	}
-	thr_memory_count(fixture->buckets, &before);
+	thr_memory_count(fixture->parts.buckets, &before);
 	for (int i = 0; i < 20; i++)
 		refused += ask_once(fixture, 2, GET, OK) == 429;
-	thr_memory_count(fixture->buckets, &after);
+	thr_memory_count(fixture->parts.buckets, &after);
 	assert_true(refused >= 19);
 	assert_int_equal(after.own, before.own);
 	assert_int_equal(fixture->count, 0);
