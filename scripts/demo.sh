@@ -28,9 +28,10 @@
 # flood tries to use up. Exits with 1 when anything shown does not hold.
 set -euo pipefail
 
-readonly B=${B:-build}
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
 readonly CONFIG=configs/demo.yaml
-readonly THROTTLE=$B/xdp-throttle
 readonly SERVER_ADDRESS=10.77.1.1
 readonly FLOOD_MIN=300000  # packets a second that the flood must reach
 readonly SOURCE=198.18.0.1 # of the single-source floods
@@ -41,25 +42,17 @@ readonly WINDOW_S=3 # over which the admitted are counted
 readonly CLIENT=xdpt-$$-client
 readonly SERVER=xdpt-$$-server
 readonly ATTACKER=xdpt-$$-attacker
-work=
 pids=()
 claims=()
 failures=0
 
 # --- helpers -----------------------------------------------------------------
 
-die() {
-	echo "error: $*" >&2
-	exit 1
-}
-
 say() { printf '\n%s\n' "$*"; }
 
 # Ends only what this script started, by process id.
-cleanup() {
+undo() {
 	local pid name
-	trap - EXIT
-	trap '' INT TERM
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
@@ -67,7 +60,6 @@ cleanup() {
 	for name in "$CLIENT" "$SERVER" "$ATTACKER"; do
 		[[ ! -e /run/netns/$name ]] || ip netns del "$name"
 	done
-	[[ -z $work ]] || rm -rf "$work"
 }
 
 # `ip netns exec` would mount another /sys; nsenter changes the network only.
@@ -87,12 +79,6 @@ claim() {
 		claims+=("  DOES NOT HOLD  $text")
 		failures=$((failures + 1))
 	fi
-}
-
-# number JSON KEY: the number under "KEY".
-number() {
-	[[ $1 =~ \"$2\":([0-9]+(\.[0-9]+)?) ]] || die "no \"$2\" in: $1"
-	echo "${BASH_REMATCH[1]}"
 }
 
 # Run the program under test as a user would, and show it.
@@ -276,14 +262,9 @@ program_is_gone() {
 
 # --- the demo ----------------------------------------------------------------
 
-[[ $(id -u) -eq 0 ]] || die "the demo needs root: it makes network namespaces and loads BPF"
-for tool in ip nsenter awk curl redis-server redis-cli; do
-	command -v "$tool" >/dev/null || die "$tool is missing: run scripts/install-deps.sh"
-done
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-work=$(mktemp -d)
+need_root "the demo needs root: it makes network namespaces and loads BPF"
+need_tools demo ip nsenter awk curl redis-server redis-cli
+clean_up_at_end
 
 say "1. Three namespaces, a web server, and xdp-throttle on the server's two interfaces"
 make_topology

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# What report-http.awk and report-check.awk have in common: samples, bars, bounds, JSON.
+# What the reports have in common: samples, bars, bounds, JSON. Variables: json (path to
+# write), kernel, cpu, date, quick, rounds.
 
 BEGIN { BAR = 30 } # characters of the longest in a table
 
@@ -39,6 +40,12 @@ function bound(name, text, is_measured, figure, most) {
 function text_json(text) {
 	gsub(/[\\"]/, "\\\\&", text)
 	return "\"" text "\""
+}
+
+# What all begin with; `bounds` or its like ends them.
+function begin_json() {
+	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
+		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
 }
 
 function item(list, text) { return list (list ? "," : "") "\n    {" text "}" }

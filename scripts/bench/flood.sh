@@ -37,27 +37,14 @@
 # measured (with --quick: nothing could be measured).
 set -euo pipefail
 
-readonly B=${B:-build}
-readonly THROTTLE=$B/xdp-throttle
-here=$(dirname "${BASH_SOURCE[0]}")
-work=
+# shellcheck source=scripts/bench/bench.sh
+. "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
 
 readonly LIFE_S=900 # of the servers, whatever happens
 readonly HOST_CPU=0
 WORLD_CPU=$(($(nproc) > 1))
 readonly WORLD_CPU
 
-die() {
-	echo "error: $*" >&2
-	exit 1
-}
-
-progress() { echo "$*" >&2; }
-
-# shellcheck source=scripts/bench/namespace.sh
-. "$here/namespace.sh"
-# shellcheck source=scripts/bench/process.sh
-. "$here/process.sh"
 # shellcheck source=scripts/bench/flood/hosts.sh
 . "$here/flood/hosts.sh"
 # shellcheck source=scripts/bench/flood/cost.sh
@@ -67,44 +54,19 @@ progress() { echo "$*" >&2; }
 # shellcheck source=scripts/bench/flood/client.sh
 . "$here/flood/client.sh"
 
-# Ends only what this script started, by process id.
-cleanup() {
-	local name
-	trap - EXIT
-	trap '' INT TERM
-	for name in "${!pid_of[@]}"; do
-		end_process "$name"
-	done
-	remove_namespaces
-	[[ -z $work ]] || rm -rf "$work"
-}
-
 source_bits="0 4 8 12 16 20 24"  # of parts 1 and 2
 rounds=4 slice_ms=30 flood_s=0.2 # of part 1
 sweep_s=0.5 replays=3            # of part 2
 client_rounds=2 client_s=0.6     # of part 3
 client_rates="0 100000 300000 1000000 3000000 max"
-is_quick=false
-case ${1-} in
-'') ;;
---quick)
+if "$is_quick"; then
 	rounds=3 slice_ms=10 flood_s=0.1 source_bits="0 12 24" sweep_s=0.3 replays=1
-	client_rounds=1 client_s=0.4 client_rates="0 300000 max" is_quick=true
-	;;
-*)
-	echo "usage: scripts/bench/flood.sh [--quick]" >&2
-	exit 2
-	;;
-esac
+	client_rounds=1 client_s=0.4 client_rates="0 300000 max"
+fi
 
-[[ $(id -u) -eq 0 ]] || die "the bench needs root: it makes network namespaces and loads BPF"
-for tool in ip nsenter unshare sysctl taskset chrt pgrep ss awk ethtool nft; do
-	command -v "$tool" >/dev/null || die "$tool is missing: run scripts/install-deps.sh bench"
-done
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-work=$(mktemp -d)
+need_root "the bench needs root: it makes network namespaces and loads BPF"
+need_tools bench ip nsenter unshare sysctl taskset chrt pgrep ss awk ethtool nft
+clean_up_at_end
 
 setup_hosts
 measure_cost >"$work/results"
@@ -113,15 +75,8 @@ measure_admission >>"$work/results"
 measure_client >>"$work/results"
 
 mkdir -p "$B/bench"
-holds=true
-awk -v json="$B/bench/flood.json.new" -v kernel="$(uname -r)" -v quick="$is_quick" \
-	-v cpu="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
-	-v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" -v rounds="$rounds" -v replays="$replays" \
-	-v bits="$source_bits" -v rates="$client_rates" \
-	-v budget_rate="$BUDGET_RATE" -v budget_burst="$BUDGET_BURST" \
-	-f "$here/figures.awk" -f "$here/report-flood.awk" "$work/results" || holds=false
-mv "$B/bench/flood.json.new" "$B/bench/flood.json" || die "there are no figures"
 awk -v prefix="$B/bench/flood-" -v budget_rate="$BUDGET_RATE" -v budget_burst="$BUDGET_BURST" \
 	-f "$here/plot.awk" -f "$here/plot-flood.awk" "$work/results"
-progress "written: $B/bench/flood.json, flood-cost.svg, flood-admission.svg, flood-client.svg"
-"$holds" || "$is_quick"
+progress "written: $B/bench/flood-cost.svg, flood-admission.svg, flood-client.svg"
+report flood -v replays="$replays" -v bits="$source_bits" -v rates="$client_rates" \
+	-v budget_rate="$BUDGET_RATE" -v budget_burst="$BUDGET_BURST" -f "$here/report-flood.awk"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash
 #
-# The network namespaces of a bench: sourced by packet.sh and flood.sh, whose cleanup
-# calls remove_namespaces.
+# The network namespaces of a bench: sourced by bench.sh.
 
 namespaces=()
 

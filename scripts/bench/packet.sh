@@ -18,58 +18,22 @@
 # measured.
 set -euo pipefail
 
-readonly B=${B:-build}
-readonly THROTTLE=$B/xdp-throttle
-here=$(dirname "${BASH_SOURCE[0]}")
-work=
-
-die() {
-	echo "error: $*" >&2
-	exit 1
-}
-
-progress() { echo "$*" >&2; }
-
-cleanup() {
-	trap - EXIT
-	trap '' INT TERM
-	remove_namespaces
-	[[ -z $work ]] || rm -rf "$work"
-}
-
-# shellcheck source=scripts/bench/namespace.sh
-. "$here/namespace.sh"
+# shellcheck source=scripts/bench/bench.sh
+. "$(dirname "${BASH_SOURCE[0]}")/bench.sh"
 # shellcheck source=scripts/bench/testrun.sh
 . "$here/testrun.sh"
 # shellcheck source=scripts/bench/veth.sh
 . "$here/veth.sh"
 
-rounds=7 slice_ms=50 flood_s=0.5 is_quick=false
-case ${1-} in
-'') ;;
---quick) rounds=5 slice_ms=10 flood_s=0.1 is_quick=true ;;
-*)
-	echo "usage: scripts/bench/packet.sh [--quick]" >&2
-	exit 2
-	;;
-esac
+rounds=7 slice_ms=50 flood_s=0.5
+! "$is_quick" || rounds=5 slice_ms=10 flood_s=0.1
 
-[[ $(id -u) -eq 0 ]] || die "the bench needs root: it makes network namespaces and loads BPF"
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-work=$(mktemp -d)
-
+need_root "the bench needs root: it makes network namespaces and loads BPF"
+clean_up_at_end
 setup_testrun
 setup_veth
 # Lines of: table, row, family, prefixes, best, median; by tabs.
 measure_testrun >"$work/results"
 measure_veth >>"$work/results"
 
-mkdir -p "$B/bench"
-awk -v json="$B/bench/packet.json.new" -v kernel="$(uname -r)" -v quick="$is_quick" \
-	-v cpu="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
-	-v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" -v rounds="$rounds" \
-	-f "$here/report.awk" "$work/results"
-mv "$B/bench/packet.json.new" "$B/bench/packet.json"
-progress "written: $B/bench/packet.json"
+report packet -f "$here/report.awk"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 # shellcheck shell=bash
 #
-# The processes of a bench, by name: sourced by http.sh and check.sh, which start them,
-# set pid_of and say what is_listening PORT.
+# The processes of a bench, by name: sourced by bench.sh. Who starts them sets pid_of, and
+# says what is_listening PORT.
 
 declare -A pid_of # only of those that run
 
@@ -44,4 +44,11 @@ end_process() {
 		kill -KILL "$pid" 2>/dev/null || true
 	done
 	wait "${all[0]}" 2>/dev/null || true
+}
+
+end_processes() {
+	local name
+	for name in "${!pid_of[@]}"; do
+		end_process "$name"
+	done
 }

@@ -214,8 +214,7 @@ function stops_json(    i, out, keys) {
 }
 
 function write_json() {
-	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
-		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
+	begin_json()
 	printf "  \"nginx\": %s,\n  \"redis\": %s,\n  \"lease\": %d,\n", text_json(nginx), text_json(redis), lease > json
 	printf "  \"load\": [%s\n  ],\n", kind_json("redis", kind_json("memory", "")) > json
 	printf "  \"redis_stopped\": [%s\n  ],\n", stops_json() > json

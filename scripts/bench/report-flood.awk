@@ -299,8 +299,7 @@ function client_json(    key, part, out) {
 }
 
 function write_json() {
-	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
-		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
+	begin_json()
 	printf "  \"test_run\": [%s\n  ],\n  \"veth\": [%s\n  ],\n", testrun_json(), veth_json() > json
 	printf "  \"admission\": [%s\n  ],\n  \"replay\": [%s\n  ],\n", sweep_json(), replay_json() > json
 	printf "  \"client\": [%s\n  ],\n  \"bounds\": [%s\n  ]\n}\n", client_json(), bounds > json

@@ -176,8 +176,7 @@ function slow_json(    i, out, name) {
 }
 
 function write_json() {
-	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
-		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
+	begin_json()
 	printf "  \"nginx\": %s,\n  \"haproxy\": %s,\n", text_json(nginx), text_json(haproxy) > json
 	printf "  \"load\": [%s\n  ],\n", load_json() > json
 	printf "  \"idle_connection\": [%s\n  ],\n", memory_json() > json

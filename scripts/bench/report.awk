@@ -120,15 +120,15 @@ function worst(is_ratio, table, row, column, base, base_column,    family, value
 	return max
 }
 
-function target(name, text, unit, value, bound) {
+function target(name, text, unit, value, most) {
 	if (!measured) {
 		printf "  %-62s %s\n", text, "not measured"
 		return
 	}
-	printf "  %-62s %7.2f %s %5.2f %-3s %s\n", text, value, "of", bound, unit,
-		value <= bound ? "holds" : "falls short"
+	printf "  %-62s %7.2f %s %5.2f %-3s %s\n", text, value, "of", most, unit,
+		value <= most ? "holds" : "falls short"
 	targets = targets (targets ? "," : "") sprintf("\n    {\"name\": \"%s\", \"figure\": %.2f, \"bound\": %.2f, \"holds\": %s}",
-		name, value, bound, value <= bound ? "true" : "false")
+		name, value, most, value <= most ? "true" : "false")
 }
 
 function print_targets() {
@@ -147,11 +147,6 @@ function print_targets() {
 
 # --- JSON ---------------------------------------------------------------------
 
-function text_json(text) {
-	gsub(/[\\"]/, "\\\\&", text)
-	return "\"" text "\""
-}
-
 function table_json(table, key, columns,    i, j, n, row, family, column, out) {
 	n = split(columns, column, " ")
 	for (i = 1; i <= row_count[table]; i++) {
@@ -168,8 +163,7 @@ function table_json(table, key, columns,    i, j, n, row, family, column, out) {
 }
 
 function write_json() {
-	printf "{\n  \"date\": %s,\n  \"kernel\": %s,\n  \"cpu\": %s,\n  \"quick\": %s,\n  \"rounds\": %d,\n",
-		text_json(date), text_json(kernel), text_json(cpu), quick, rounds > json
+	begin_json()
 	printf "  \"test_run\": [%s\n  ],\n", table_json("testrun", "prefixes", PREFIXES) > json
 	printf "  \"veth\": [%s\n  ],\n", table_json("veth", "sources", SOURCES) > json
 	printf "  \"targets\": [%s\n  ]\n}\n", targets > json

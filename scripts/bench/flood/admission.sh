@@ -61,9 +61,9 @@ encounter() {
 	wait "$flooder" || die "the flood of $name failed"
 	next_client=$(((next_client + clients) % 60000))
 	sent=$(<"$work/flood")
-	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(member "$sent" offered)" \
-		"$(($(attack_syns "$name") - before))" "$(member "$sent" seconds)" \
-		"$(member "$met" answered)" "$clients" "$(member "$met" p99_ms)"
+	printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$(number "$sent" offered)" \
+		"$(($(attack_syns "$name") - before))" "$(number "$sent" seconds)" \
+		"$(number "$met" answered)" "$clients" "$(number "$met" p99_ms)"
 }
 
 setup_admission() {

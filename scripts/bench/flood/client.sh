@@ -60,8 +60,8 @@ serve_once() { # host, mode, rate
 		wait "$flooder" || die "the flood of $name failed"
 		sent=$(<"$work/flood")
 	fi
-	printf '%s\t%s\t%s\t%s\n' "$(member "$sent" offered)" "$(member "$sent" packets)" \
-		"$(member "$sent" seconds)" "$(member "$got" per_second)"
+	printf '%s\t%s\t%s\t%s\n' "$(number "$sent" offered)" "$(number "$sent" packets)" \
+		"$(number "$sent" seconds)" "$(number "$got" per_second)"
 }
 
 # Lines of: client, row, mode, core, rate asked for, and what serve_once says; by tabs.

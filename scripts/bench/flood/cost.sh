@@ -53,7 +53,7 @@ measure_frames() {
 			[[ $name != source && $name != none && $name != ideal ]] || continue
 			for bits in $source_bits; do
 				result=$(flood "$name" --sources $((1 << bits)) --random --seconds "$flood_s")
-				printf 'veth\t%s\t%s\t%s\n' "$name" "$bits" "$(member "$result" ns_per_packet)"
+				printf 'veth\t%s\t%s\t%s\n' "$name" "$bits" "$(number "$result" ns_per_packet)"
 			done
 		done
 	done

@@ -221,12 +221,6 @@ flood() {
 		--base 16.0.0.0 --dport "$PORT" --json "$@"
 }
 
-# member JSON NAME: the number that it has there
-member() {
-	[[ $1 =~ \"$2\":([0-9.]+) ]] || die "no $2 in: $1"
-	echo "${BASH_REMATCH[1]}"
-}
-
 # --- a core for the hosts, and one for the world --------------------------------
 
 # poll_on NAMESPACE INTERFACE CPU: let a thread of its own poll the interface, there. Its

@@ -76,7 +76,7 @@ start_ours() {
 }
 
 # is_listening PORT
-is_listening() { [[ -n $(in_ns ss -Hltn "sport = :$1") ]]; }
+is_listening() { [[ -n $(in_ns http ss -Hltn "sport = :$1") ]]; }
 
 start_backend() {
 	mkdir "$work/backend"

@@ -16,12 +16,6 @@ readonly ATTACK_CONNECTIONS=1000
 readonly PROBE_RATE=500
 readonly UNANSWERED='{"failures":1,"p99_ms":1000}' # not one answer in a whole spell
 
-# number JSON KEY: the number under "KEY".
-number() {
-	[[ $1 =~ \"$2\":([0-9]+(\.[0-9]+)?) ]] || die "no \"$2\" in: $1"
-	echo "${BASH_REMATCH[1]}"
-}
-
 # probe_ours SECONDS: p99 in milliseconds and failures of three spells that long
 # together.
 probe_ours() {
@@ -36,7 +30,7 @@ probe_ours() {
 	printf '%s\t%d\n' "$(printf '%s\n' "${p99[@]}" | sort -n | sed -n 2p)" "$failures"
 }
 
-held_connections() { in_ns ss -Htn state established "sport = :${port_of[ours]}" | wc -l; }
+held_connections() { in_ns http ss -Htn state established "sport = :${port_of[ours]}" | wc -l; }
 
 # Until the attacker holds what it wants to, or has tried for five seconds; then for
 # a second more, in which the answers that it asked for begin.
@@ -69,7 +63,7 @@ attack() {
 # Over loopback the kernel would take a megabyte for a client that reads nothing;
 # with buffers such as a slow path has, it is the proxy that is left with it.
 use_small_buffers() {
-	in_ns sysctl -q -w net.ipv4.tcp_wmem="4096 16384 131072" net.ipv4.tcp_rmem="4096 131072 131072"
+	in_ns http sysctl -q -w net.ipv4.tcp_wmem="4096 16384 131072" net.ipv4.tcp_rmem="4096 131072 131072"
 }
 
 measure_slow() {
