@@ -68,7 +68,7 @@ static redisReply *run(struct inside *inside, enum thr_script script)
 				    "local redis = {call = function(name, ...)\n"
 				    "  if name == 'TIME' then return {'%llu', '%llu'} end\n"
 				    "  return real.call(name, ...)\n"
-				    "end}\n%s";
+				    "end, pcall = real.pcall}\n%s";
 	const char *word[4 + ARGUMENTS] = {"EVAL", NULL, "1", "b"};
 	char text[8192];
 	redisReply *reply;
