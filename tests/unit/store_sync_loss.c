@@ -275,6 +275,32 @@ static void a_removal_that_is_dropped_while_all_is_read_is_noticed(void **state)
 	end(&fixture);
 }
 
+static void a_removal_that_was_dropped_stays_so_where_nothing_came_back(void **state)
+{
+	struct thr_change removed;
+	struct fixture fixture;
+	char command[100];
+
+	(void)state;
+	begin(&fixture);
+	put(&fixture.one, "old", 1, NULL);
+	removed = change_quota(&fixture.one, THR_QUOTA_DELETE, "old", NULL, NULL);
+	put(&fixture.one, "k", 2, NULL);
+	expect(&fixture.other, "k", 2);
+	server_do(&fixture.server, "ZREM t:{sync}:log old");
+	server_do(&fixture.server, "ZREM t:{sync}:removed old");
+	snprintf(command, sizeof(command), "HSET t:{sync}:meta floor %llu",
+		 (unsigned long long)removed.quota.version);
+	server_do(&fixture.server, command);
+	server_do(&fixture.server, "HDEL t:{sync}:quotas k");
+	expect_in_redis(&fixture, "k", true);
+	wait_for_sync(&fixture.one);
+	wait_for_sync(&fixture.other);
+	assert_int_equal(redis_number(&fixture.server, "ZCARD t:{sync}:log"), 1);
+	assert_int_equal(redis_number(&fixture.server, "EXISTS t:{sync}:removed"), 0);
+	end(&fixture);
+}
+
 /* --- what is not as it should be --- */
 
 static bool was_told_good(void *context)
@@ -386,6 +412,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_somebody_else_removed_is_put_back),
 		cmocka_unit_test(what_nobody_knows_makes_one_epoch),
 		cmocka_unit_test(a_removal_that_is_dropped_while_all_is_read_is_noticed),
+		cmocka_unit_test(a_removal_that_was_dropped_stays_so_where_nothing_came_back),
 		cmocka_unit_test(what_is_of_another_type_is_told_once),
 		cmocka_unit_test(a_log_that_does_not_go_on_is_not_asked_for_at_once),
 		cmocka_unit_test(who_has_no_place_for_all_tells_and_reads_them_once_there_is),

@@ -168,9 +168,9 @@ static const char sync[] =
 	     "local missing = redis.call('ZCARD', log) - redis.call('HLEN', quotas)\n"
 	     "  - redis.call('ZCARD', removed)\n"
 	     "local known = tonumber(redis.call('HGET', meta, 'missing') or 0)\n"
-	     "if missing ~= known then redis.call('HSET', meta, 'missing', missing) end\n"
-	     "if epoch == ARGV[1] and (missing > known or there < last and floor < last) then\n"
-	     "  begin()\n"
+	     "if epoch == ARGV[1] then\n"
+	     "  if missing ~= known then redis.call('HSET', meta, 'missing', missing) end\n"
+	     "  if missing > known or there < last and floor < last then begin() end\n"
 	     "end\n"
 	     "local reply = {epoch, version, redis.call('ZCARD', instances), floor}\n"
 	     "if epoch ~= ARGV[1] then return reply end\n"
@@ -214,17 +214,19 @@ static const char change[] =
 /*
  * Put back what is not there, or there in an older version; not what was removed since, as
  * far as Redis or a caller still knows. A removal keeps its number, in the log it has a new
- * one: so it does not undo what was set after it and is put back by another caller. As many as
- * callers have, which is more than the most of one only where callers differ.
+ * one: so it does not undo what was set after it and is put back by another caller. One that the
+ * log has dropped is for what came back only. As many as callers have, which is more than the most
+ * of one only where callers differ.
  */
 static const char restore[] =
-	SYNC "for i = 4, #ARGV, 3 do\n"
-	     "  local key, own = ARGV[i], tonumber(ARGV[i + 1])\n"
+	SYNC "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
+	     "for i = 4, #ARGV, 3 do\n"
+	     "  local key, own, is_removed = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == ''\n"
 	     "  local text = redis.call('HGET', quotas, key)\n"
 	     "  local there = tonumber(text and string.match(text, '^%d+')\n"
 	     "    or redis.call('ZSCORE', removed, key) or 0)\n"
+	     "  if is_removed and not text then there = math.max(there, floor) end\n"
 	     "  if there < own then\n"
-	     "    local is_removed = ARGV[i + 2] == ''\n"
 	     "    if is_removed then redis.call('HDEL', quotas, key) end\n"
 	     "    reach(own)\n"
 	     "    note(key)\n"

@@ -263,6 +263,7 @@ static void follow(struct thr_sync *sync, const struct redisReply *reply)
 	struct thr_replica *replica = sync->replica;
 	bool more;
 
+	sync->epoch[0] = '\0'; /* nothing is being put back */
 	if (missed_some(replica, floor)) {
 		more = thr_replica_reload(replica) == 0;
 	} else {
