@@ -86,8 +86,8 @@ test_apply_killed_at_any_moment_leaves_the_old_or_the_new_tables() {
 
 # --- killed at each step ------------------------------------------------------------
 
-# Calls by which a command changes something, or waits for packets: what it does between
-# two of them is one step to everybody else. A dump only asks.
+# Calls by which a command changes something, or waits for packets. A dump only asks. What it
+# stores into mapped arrays in between, the test above meets at some moments.
 readonly CALLS=sendto,membarrier,write
 
 traced() { in_ns "$server" env ASAN_OPTIONS=detect_leaks=0 strace -qq -e trace="$CALLS" "$@"; }
