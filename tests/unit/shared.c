@@ -728,6 +728,34 @@ static void what_was_leased_comes_back_with_other_settings_and_at_the_end(void *
 	end(&fixture);
 }
 
+static void what_is_leased_for_who_has_left_comes_back(void **state)
+{
+	const struct thr_quota quota = quota_of(1000, 0.01);
+	struct test_ask ask;
+	struct fixture fixture;
+
+	(void)state;
+	begin(&fixture, 0, 400);
+	take(&fixture.store, "k", &quota, 1);
+	/* Longer than others wait before they look whether it is over. */
+	server_do(&fixture.server, "CLIENT PAUSE 300 ALL");
+	ask_for(&fixture.store, &ask, "k", &quota, 1);
+	thr_loop_turn(fixture.world.loop, 0);
+	thr_store_cancel(fixture.store.store, &ask.ask);
+	store_use_redis(&fixture.store, &fixture.server, 7000, 400);
+	turn_until(&fixture.world, has_come_back, &fixture);
+	/* Nor does a worker end before it is there. */
+	take(&fixture.store, "l", &quota, 1);
+	ask_for(&fixture.store, &ask, "l", &quota, 1);
+	thr_loop_turn(fixture.world.loop, 0);
+	thr_store_cancel(fixture.store.store, &ask.ask);
+	thr_store_drain(fixture.store.store);
+	while (thr_store_is_draining(fixture.store.store))
+		thr_loop_turn(fixture.world.loop, 100);
+	assert_int_equal(left_to_others(&fixture, "l", &quota), 998);
+	end(&fixture);
+}
+
 static void other_settings_while_redis_is_away_do_not_forget_the_instances(void **state)
 {
 	struct thr_quota quota = quota_of(100, 0.001);
@@ -788,6 +816,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nobody_is_refused_for_what_this_worker_holds),
 		cmocka_unit_test(who_waits_is_answered_by_what_was_asked),
 		cmocka_unit_test(what_was_leased_comes_back_with_other_settings_and_at_the_end),
+		cmocka_unit_test(what_is_leased_for_who_has_left_comes_back),
 		cmocka_unit_test(other_settings_while_redis_is_away_do_not_forget_the_instances),
 	};
 

@@ -242,7 +242,7 @@ bool thr_shared_is_busy(const struct thr_shared *shared)
 
 bool thr_shared_is_returning(const struct thr_shared *shared)
 {
-	return !thr_link_is_empty(&shared->returns);
+	return shared->flights || !thr_link_is_empty(&shared->returns);
 }
 
 void thr_shared_set_instances(struct thr_shared *shared, uint64_t instances)

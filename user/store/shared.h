@@ -63,7 +63,7 @@ void thr_shared_cancel(struct thr_ask *ask);
 /* Give back all that was leased, and lease nothing any more. */
 void thr_shared_end_leases(struct thr_shared *shared);
 
-/* Whether what was given back is on its way. */
+/* Whether what is given back is on its way, or calls are whose leases will be. */
 bool thr_shared_is_returning(const struct thr_shared *shared);
 
 /* Whether somebody waits for an answer, or it is to be called at the end of the turn; or

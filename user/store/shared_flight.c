@@ -112,6 +112,7 @@ void thr_shared_depart(struct thr_shared *shared, struct thr_shared_key *key)
 		return;
 	}
 	key->flight = flight;
+	shared->flights++;
 	shared->counts->calls++;
 }
 
@@ -234,6 +235,7 @@ static void flight_done(struct thr_redis_call *call, const struct redisReply *re
 	uint64_t number[4];
 
 	key->flight = NULL;
+	shared->flights--;
 	expect_back(key, reply ? call->checks : 0, thr_loop_now_ns(shared->loop));
 	if (reply)
 		thr_histogram_add(&shared->counts->call,

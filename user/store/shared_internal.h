@@ -95,6 +95,7 @@ struct thr_shared {
 
 	struct thr_link leased; /* the one used longest ago first */
 	struct thr_link returns;
+	size_t flights; /* that may bring a lease, whoever has left meanwhile */
 	struct thr_timer idle;
 
 	struct thr_shared_chain *table; /* of THR_SHARED_KEYS */
