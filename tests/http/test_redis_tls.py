@@ -270,17 +270,40 @@ def test_password_file_is_warned_of_where_it_can_be_read_by(mode, is_warned):
     expect("warned", f"{file}: others than its owner can read" in daemon.log.text(), is_warned)
 
 
+# As in the manual: those of connections, of buckets, and of configs.
+COMMANDS = """
+    +select +script|load +evalsha +eval
+    +time +get +set +del
+    +hget +hset +hdel +hlen +pexpire
+    +zadd +zcard +zpopmin +zrangebyscore +zrem +zremrangebyscore +zscore
+""".split()
+
+
 def test_user_who_may_do_no_more_than_is_needed():
     redis = Redis()
     redis.command("ACL", "SETUSER", "throttle", "on", ">of-the-user", "resetkeys",
-                  "~xdp-throttle:*", "nocommands", "+@read", "+@write", "+@scripting",
-                  "+@connection", "+time")
+                  "~xdp-throttle:*", "nocommands", *COMMANDS)
     redis.command("ACL", "SETUSER", "default", "off")
 
-    daemon = expect_served(store(redis.url("throttle", "of-the-user")), redis)
+    url = redis.url("throttle", "of-the-user", database=1)
+    daemon = expect_served(store(url, lease=10), redis)
+    api = Api(daemon)
+    for number in range(1001):  # one more than the removals that Redis remembers
+        api.set(f"removed {number}", 5, 1)
+        expect("status of DELETE", api.delete(f"removed {number}").status, 204)
+    redis.command("SCRIPT", "FLUSH")
+    api.set("leased", 100, SLOW)
+    check_until(api, "leased", lambda verdict: verdict["remaining"] < 90)
+    redis.command("FLUSHALL")
+    daemon.stop()  # which gives back what was leased
+    redis.command("SELECT", 1)
+    other = expect_served(store(url), redis, "other")
+    redis.command("FLUSHALL")
+    wait_until("what was set is put back", lambda: redis.keys("*quotas"))
 
     expect("refused by its ACL", redis.command("ACL", "LOG"), [])
-    expect("the password is said", "of-the-user" in daemon.log.text(), False)
+    for one in (daemon, other):
+        expect("the password is said", "of-the-user" in one.log.text(), False)
 
 
 def test_user_who_may_not_write_is_said():
