@@ -197,6 +197,11 @@ def store(redis, on_error=None, **more):
     return section | ({"on_error": on_error} if on_error else {})
 
 
+def said_of(daemon, name="redis "):
+    """The lines of its log about a server, but for the one that names the store in use."""
+    return [line for line in daemon.log.lines if name in line and "ready: " not in line]
+
+
 # --- certificates -----------------------------------------------------------------------
 
 

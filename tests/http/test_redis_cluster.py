@@ -7,7 +7,7 @@ that move are followed, and a node that is down costs its own keys only.
 import threading
 
 from api import SLOW, Api, check_for, check_until, serve
-from redis import PATIENT, SLOTS, Certificates, Cluster, slot_of, store
+from redis import PATIENT, SLOTS, Certificates, Cluster, said_of, slot_of, store
 from support import (
     cases,
     expect,
@@ -143,8 +143,7 @@ def test_slot_that_has_moved_is_followed():
     expect("allowed", [verdict["allowed"] for verdict in got], [True] * 6 + [False] * 2)
     expect("degraded", {verdict["degraded"] for verdict in got}, {False})
     expect("its node has it", to.keys(f"*{key}"), [PREFIX + key])
-    said = [line for line in daemon.log.lines if "redis " in line and "ready: " not in line]
-    expect("said of it", said, [])
+    expect("said of it", said_of(daemon), [])
 
 
 def test_slot_that_moves_is_asked_for_at_both():
@@ -241,7 +240,7 @@ def test_node_that_is_down_costs_its_own_keys_only():
         for one in check_for(api, other, 0.3):
             expect("degraded", one.verdict["degraded"], False)
             expect_within("seconds", one.seconds, 0, LATEST_S)
-    said = [line for line in daemon.log.lines if down.name in line and "ready: " not in line]
+    said = said_of(daemon, down.name)
     if len(said) != 1:
         fail(f"not one line: {said}")
     expect_match("the line", said[0], "warning")
@@ -301,7 +300,7 @@ def test_nodes_are_told(kind, name):
 
     told = {master[0] or "" for _, _, master, *_ in cluster.nodes[0].command("CLUSTER", "SLOTS")}
     expect("told", told, {name})
-    expect("said of it", [line for line in daemon.log.lines if "redis " in line], [])
+    expect("said of it", said_of(daemon), [])
 
 
 def test_cluster_by_tls_with_a_user():
@@ -317,7 +316,7 @@ def test_cluster_by_tls_with_a_user():
     _, daemon, _ = given(cluster, ca_file=certificates.ca,
                          url=f"rediss://throttle:of-the-user@localhost:{cluster.nodes[0].port}")
 
-    expect("said of it", [line for line in daemon.log.lines if "redis " in line], [])
+    expect("said of it", said_of(daemon), [])
     for node in cluster.nodes:
         expect("refused by its ACL", node.command("ACL", "LOG"), [])
 

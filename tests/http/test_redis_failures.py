@@ -22,7 +22,7 @@ from api import (
 from client import ask_once
 from daemon import Daemon, configuration, limit, route
 from nameserver import answering, nameservers, silent
-from redis import PATIENT, Redis, store
+from redis import PATIENT, Redis, said_of, store
 from support import (
     cases,
     expect,
@@ -78,11 +78,6 @@ def expect_few_degraded(taken):
     """None, but for what came when the machine stood still for as long as the deadline."""
     degraded = sum(one.verdict["degraded"] for one in taken)
     expect_within("degraded answers", degraded, 0, len(taken) / 100)
-
-
-def lines_of(daemon, redis):
-    """What the log says of the server."""
-    return [line for line in daemon.log.lines if redis.name in line and "ready: " not in line]
 
 
 # --- each way to fail -----------------------------------------------------------------------
@@ -169,20 +164,20 @@ def test_checks_go_on_while_it_is(break_it):
 @cases(FAILURES)
 def test_one_line_is_said_of_each_change_while_it_is(break_it):
     redis, daemon, api = given()
-    before = len(lines_of(daemon, redis))
+    before = len(said_of(daemon, redis.name))
 
     mend = break_it(redis)
     expect_degraded(api)
     check_for(api, "key", QUIET_S)
-    said = lines_of(daemon, redis)[before:]
+    said = said_of(daemon, redis.name)[before:]
     if len(said) != 1:
         fail(f"not one line: {said}")
     expect_match("the line", said[0], "warning")
     mend()
     expect_back(api)
 
-    wait_until("the return is told", lambda: len(lines_of(daemon, redis)) > before + 1)
-    said = lines_of(daemon, redis)[before:]
+    wait_until("the return is told", lambda: len(said_of(daemon, redis.name)) > before + 1)
+    said = said_of(daemon, redis.name)[before:]
     if len(said) != 2:
         fail(f"not two lines: {said}")
     expect_match("the second", said[1], "answers again")
@@ -194,7 +189,7 @@ def test_first_line_says_what_it_means():
     redis.kill()
 
     expect_degraded(api)
-    expect_match("log", lines_of(daemon, redis)[-1], rf"redis {re.escape(redis.name)}: \w+")
+    expect_match("log", said_of(daemon, redis.name)[-1], rf"redis {re.escape(redis.name)}: \w+")
 
 
 def test_it_comes_and_goes_without_a_late_answer():
@@ -577,7 +572,7 @@ def test_flushed_scripts_are_loaded_again_without_a_trace():
         expect("degraded", api.check("key")["degraded"], False)
 
     expect("remaining", api.check("key", 0)["remaining"], before - 20)
-    expect("said of it", lines_of(daemon, redis), [])
+    expect("said of it", said_of(daemon, redis.name), [])
 
 
 def test_change_survives_flushed_scripts():

@@ -10,7 +10,7 @@ import urllib.parse
 
 from api import SLOW, Api, api_section, check_for, check_until, serve
 from daemon import Daemon, configuration, expect_refused, new_directory
-from redis import PATIENT, Certificates, Redis, store
+from redis import PATIENT, Certificates, Redis, said_of, store
 from support import (
     cases,
     expect,
@@ -47,7 +47,7 @@ def expect_not_served(section, pattern):
     expect("degraded", {one.verdict["degraded"] for one in taken}, {True})
     daemon.log.wait_for("redis")
     wait_until(f"the log says {pattern}",
-               lambda: any(pattern.lower() in line.lower() for line in daemon.log.lines), 5)
+               lambda: any(pattern.lower() in line.lower() for line in said_of(daemon)), 5)
     return daemon
 
 
@@ -311,6 +311,13 @@ def test_user_who_may_not_write_is_said():
     redis.command("ACL", "SETUSER", "reader", "on", ">of-the-user", "~*", "+@all", "-@write")
 
     expect_not_served(store(redis.url("reader", "of-the-user")), redis.name)
+
+
+def test_user_who_may_not_do_what_scripts_do_is_said():
+    redis = Redis()
+    redis.command("ACL", "SETUSER", "timeless", "on", ">of-the-user", "~*", "+@all", "-time")
+
+    expect_not_served(store(redis.url("timeless", "of-the-user")), redis.name)
 
 
 def test_environment_gives_the_password():

@@ -78,6 +78,13 @@ static void say(struct fake *fake, const char *text)
 	fake->out_length += length;
 }
 
+/* Of those of a greeting the last one runs a script, too. */
+static bool is_call(const redisReply *command)
+{
+	return strncmp(command->element[0]->str, "EVAL", 4) == 0 &&
+	       !strstr(command->element[3]->str, "probe");
+}
+
 /* Returns false when the connection was closed. */
 static bool answer(struct fake *fake, const redisReply *command)
 {
@@ -89,7 +96,7 @@ static bool answer(struct fake *fake, const redisReply *command)
 	} else if (strcmp(word, "CLUSTER") == 0) {
 		fake->asked_slots++;
 		say(fake, fake->slots ? fake->slots : "-ERR no cluster\r\n");
-	} else if (strncmp(word, "EVAL", 4) != 0) {
+	} else if (!is_call(command)) {
 		say(fake, fake->greeting ? fake->greeting : "+OK\r\n");
 	} else {
 		fake->calls++;

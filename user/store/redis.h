@@ -21,11 +21,12 @@
  *            failures, or a lost connection              the jittered probe is due
  *   CLOSED ---------------------------------> OPEN -------------------------> HALF-OPEN
  *      ^                                        ^    connect, AUTH, SELECT,      |  |
- *      |                                        '--- scripts, a write: failed ---'  |
+ *      |                                        '-- scripts, one is run: failed --'  |
  *      '------------------------------------------------ all answered --------------'
  *
- * While it is not closed, calls are refused at once: nobody waits. The write shows what a
- * PING does not: a replica that is read-only, memory that is full.
+ * While it is not closed, calls are refused at once: nobody waits. The script that is run
+ * shows what a PING does not: a replica that is read-only, memory that is full, a user who
+ * may not.
  */
 #ifndef THR_REDIS_H
 #define THR_REDIS_H

@@ -84,8 +84,13 @@ static void select_database(struct greeting *greeting)
 		    (struct thr_slice[]){THR_SLICE("SELECT"), {number, (size_t)length}}, 2);
 }
 
+/* What takings do, without one: so that a server that lets a user or a script not do it is not
+ * taken for one that answers. */
 static void write_probe(struct greeting *greeting, const char *key)
 {
+	static const char probe[] = "redis.call('TIME') redis.call('GET', KEYS[1])\n"
+				    "redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])\n"
+				    "redis.call('DEL', KEYS[1])\n";
 	const char *prefix = greeting->shared->settings->key_prefix;
 	char *made = NULL;
 
@@ -94,8 +99,8 @@ static void write_probe(struct greeting *greeting, const char *key)
 		return;
 	}
 	say(greeting, THR_GREET_PROBE,
-	    (struct thr_slice[]){THR_SLICE("SET"), text_of(key ? key : made), THR_SLICE("1"),
-				 THR_SLICE("PX"), THR_SLICE(PROBE_TTL_MS)},
+	    (struct thr_slice[]){THR_SLICE("EVAL"), text_of(probe), THR_SLICE("1"),
+				 text_of(key ? key : made), THR_SLICE(PROBE_TTL_MS)},
 	    5);
 	free(made);
 }
@@ -134,7 +139,7 @@ const char *thr_redis_greeting_name(unsigned int kind)
 		[THR_GREET_AUTH] = "AUTH",
 		[THR_GREET_SELECT] = "SELECT",
 		[THR_GREET_SCRIPT] = "SCRIPT LOAD",
-		[THR_GREET_PROBE] = "SET",
+		[THR_GREET_PROBE] = "EVAL",
 	};
 
 	return names[kind];
@@ -155,6 +160,7 @@ static const struct {
 	{"NOAUTH", "Redis asks for a password"},
 	{"WRONGPASS", "Redis refuses the user or the password"},
 	{"NOPERM", "the user of Redis may not do this"},
+	{"ERR The user executing the script", "the user of Redis may not do this"}, /* Redis 7 */
 	{"DENIED", "Redis refuses the connection"},
 	{"ERR max", "Redis has too many clients"},
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What is said first on a connection, all at once: who we are, which database, the scripts,
- * and a write, which shows what a PING does not: a replica that is read-only, memory that is
- * full. A cluster may answer the write with where its key is: it serves then.
+ * and a script that does what takings do, which shows what a PING does not: a replica that is
+ * read-only, memory that is full, a user who may not. A cluster may answer it with where its key
+ * is: it serves then.
  *
  * And which errors say that a server cannot serve, whatever it is asked.
  */
@@ -29,7 +30,7 @@ enum {
 	THR_GREET_SLOTS,
 };
 
-/* Send it; `key` is of the write, NULL: one of the prefix. Returns 0, -ENOBUFS or -ENOMEM:
+/* Send it; `key` is of the script, NULL: one of the prefix. Returns 0, -ENOBUFS or -ENOMEM:
  * the connection is of no use then. */
 int thr_redis_greet(const struct thr_redis_shared *shared, struct thr_redis_link *link,
 		    struct thr_redis_pipe *pipe, const char *key);
