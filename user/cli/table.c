@@ -149,8 +149,8 @@ static int print_help(void)
 	       "  xdp-throttle --version\n\n"
 	       "Rates are written 20/s, 300/m or 10/h, counts 40, 10k or 1M. --dev is needed by\n"
 	       "attach and detach, and where several throttles run.\n"
-	       "Exit status: 0 done, 1 refused or failed, 2 usage. Manual: xdp-throttle(8),\n"
-	       "xdp-throttle.yaml(5).\n");
+	       "Exit status: 0 done, 1 refused or failed, 2 usage. Manuals: xdp-throttle(8),\n"
+	       "xdp-throttle.yaml(5), xdp-throttle-api(7).\n");
 	return THR_EXIT_DONE;
 }
 
