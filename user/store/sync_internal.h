@@ -24,6 +24,7 @@ struct thr_replica {
 	uint64_t read_to;	    /* number of the last change that was read */
 	uint64_t floor;		    /* of the log, when it was */
 	bool read_all;		    /* and there was none after it */
+	bool is_whole;		    /* the table had all of the epoch, and is in use still */
 	bool lacks_some;	    /* which the table had no place for */
 	/* The last change that was read or made, by which Redis' memory is tested; 0: none. */
 	uint64_t last;

@@ -41,10 +41,9 @@ const struct thr_quotas *thr_replica_quotas(const struct thr_replica *replica)
 	return replica->quotas;
 }
 
-/* While all is read anew, what was whole before stays in use. */
 bool thr_replica_is_whole(const struct thr_replica *replica)
 {
-	return replica->read_all || replica->loading;
+	return replica->is_whole;
 }
 
 /* --- changes --- */
@@ -89,13 +88,16 @@ void thr_replica_read_anew(struct thr_replica *replica, const char *epoch)
 	replica->read_to = 0;
 	replica->last = 0;
 	replica->read_all = false;
+	replica->is_whole = false;
 	replica->lacks_some = false;
 	thr_quotas_free(replica->loading);
 	replica->loading = NULL;
 }
 
+/* What was whole before is so, and stays in use, until the second table is. */
 int thr_replica_reload(struct thr_replica *replica)
 {
+	bool was_whole = replica->is_whole;
 	struct thr_quotas *loading;
 	int r = thr_quotas_new(thr_quotas_max(replica->quotas), false, &loading);
 
@@ -103,12 +105,14 @@ int thr_replica_reload(struct thr_replica *replica)
 		return r;
 	thr_replica_read_anew(replica, replica->epoch);
 	replica->loading = loading;
+	replica->is_whole = was_whole;
 	return 0;
 }
 
 void thr_replica_complete(struct thr_replica *replica)
 {
 	replica->read_all = true;
+	replica->is_whole = true;
 	if (!replica->loading)
 		return;
 	thr_quotas_free(replica->quotas);
