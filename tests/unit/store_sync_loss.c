@@ -354,6 +354,37 @@ static void what_is_of_another_type_is_told_once(void **state)
 	}
 }
 
+/* Its version is not that of a removal, which would be put back. */
+static void what_is_no_quota_is_not_taken_for_a_removal(void **state)
+{
+	struct fixture fixture;
+	char command[100];
+	uint64_t version;
+
+	(void)state;
+	begin(&fixture);
+	put(&fixture.one, "k", 1, NULL);
+	version = put(&fixture.one, "stays", 2, NULL).quota.version;
+	snprintf(command, sizeof(command), "HSET t:{sync}:quotas k 99999999999999999999:1");
+	server_do(&fixture.server, command);
+	snprintf(command, sizeof(command), "ZADD t:{sync}:log %llu k",
+		 (unsigned long long)version + 1);
+	server_do(&fixture.server, command);
+	snprintf(command, sizeof(command), "HSET t:{sync}:meta version %llu",
+		 (unsigned long long)version + 1);
+	server_do(&fixture.server, command);
+	expect(&fixture.one, "k", 0);
+	expect(&fixture.other, "k", 0);
+	server_do(&fixture.server, "FLUSHALL");
+	expect_in_redis(&fixture, "stays", true);
+	wait_for_sync(&fixture.one);
+	wait_for_sync(&fixture.other);
+	assert_int_equal(redis_number(&fixture.server, "EXISTS t:{sync}:removed"), 0);
+	assert_true(put(&fixture.one, "k", 3, NULL).result == THR_CHANGE_CREATED);
+	expect(&fixture.other, "k", 3);
+	end(&fixture);
+}
+
 /* Fractions are not numbers of ours. */
 static void a_log_that_does_not_go_on_is_not_asked_for_at_once(void **state)
 {
@@ -426,6 +457,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_removal_that_is_dropped_while_all_is_read_is_noticed),
 		cmocka_unit_test(a_removal_that_was_dropped_stays_so_where_nothing_came_back),
 		cmocka_unit_test(what_is_of_another_type_is_told_once),
+		cmocka_unit_test(what_is_no_quota_is_not_taken_for_a_removal),
 		cmocka_unit_test(a_log_that_does_not_go_on_is_not_asked_for_at_once),
 		cmocka_unit_test(who_has_no_place_for_all_tells_and_reads_them_once_there_is),
 	};

@@ -23,12 +23,22 @@
 #define PAGE_TEXT "256"
 #define RESTORE_KEYS 64 /* of a call */
 #define HEADER 4	/* numbers of a reply before its changes */
+#define EXACT_BITS 53	/* of a number in the scripts */
 #define TELL_BYTES 320	/* bytes of a line for people, with its end */
 
 void thr_sync_count(const struct thr_sync *sync)
 {
 	if (sync->replica->read_all)
 		sync->store->counts->quotas = thr_quotas_count(sync->replica->quotas);
+}
+
+/* The number of a removal, which the scripts count exactly; 0: the text is something else. */
+static uint64_t removal_read(const char *text)
+{
+	char *end;
+	uint64_t number = strtoull(text, &end, 10);
+
+	return *end || number >> EXACT_BITS ? 0 : number;
 }
 
 static void apply(struct thr_sync *sync, struct thr_slice key, const char *text)
@@ -44,7 +54,7 @@ static void apply(struct thr_sync *sync, struct thr_slice key, const char *text)
 	if (thr_quota_read(text, &quota))
 		thr_replica_set(replica, quotas, &hash, key, &quota);
 	else
-		thr_replica_remove(replica, quotas, &hash, key, strtoull(text, NULL, 10));
+		thr_replica_remove(replica, quotas, &hash, key, removal_read(text));
 }
 
 /* --- what people are told --- */
