@@ -205,6 +205,38 @@ static void what_somebody_else_removed_is_put_back(void **state)
 	end(&fixture);
 }
 
+static void what_the_log_lost_is_found_by_who_comes_later(void **state)
+{
+	static const char *const losses[] = {"DEL t:{sync}:log", "ZREM t:{sync}:log a"};
+	char before[64], after[64];
+	struct fixture fixture;
+	struct test_store late;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++) {
+		begin(&fixture);
+		put(&fixture.one, "a", 1, NULL);
+		put(&fixture.one, "goes", 1, NULL);
+		change_quota(&fixture.one, THR_QUOTA_DELETE, "goes", NULL, NULL);
+		put(&fixture.one, "b", 2, NULL);
+		expect(&fixture.other, "b", 2);
+		server_do(&fixture.server, losses[i]);
+		store_begin(&fixture.world, &late, 3);
+		store_use_redis(&late, &fixture.server, 0, 0);
+		expect(&late, "a", 1);
+		expect(&late, "b", 2);
+		wait_for_sync(&fixture.one);
+		server_text(&fixture.server, "HGET t:{sync}:meta epoch", before, sizeof(before));
+		wait_for_sync(&fixture.one);
+		wait_for_sync(&fixture.other);
+		server_text(&fixture.server, "HGET t:{sync}:meta epoch", after, sizeof(after));
+		assert_string_equal(before, after);
+		assert_int_equal(redis_number(&fixture.server, "ZCARD t:{sync}:log"), 3);
+		store_end(&late);
+		end(&fixture);
+	}
+}
+
 /* Of a key that nobody knows any more there is nothing to put back, and no end to trying. */
 static void what_nobody_knows_makes_one_epoch(void **state)
 {
@@ -453,6 +485,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_was_set_after_a_removal_is_put_back_after_it),
 		cmocka_unit_test(who_puts_back_goes_on_where_an_answer_was_late),
 		cmocka_unit_test(what_somebody_else_removed_is_put_back),
+		cmocka_unit_test(what_the_log_lost_is_found_by_who_comes_later),
 		cmocka_unit_test(what_nobody_knows_makes_one_epoch),
 		cmocka_unit_test(a_removal_that_is_dropped_while_all_is_read_is_noticed),
 		cmocka_unit_test(a_removal_that_was_dropped_stays_so_where_nothing_came_back),

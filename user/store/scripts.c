@@ -106,7 +106,7 @@ static const char give_back[] =
  * time between two losses of memory: it ends when there is nothing, or when the version is
  * lower than one that a caller saw in the same epoch (a failover to a replica that had not
  * got all, a restart from an old dump), when a change that a caller read is not in the log,
- * or when the log has more keys than are set or removed (somebody else deleted some). Callers
+ * or when the log has other keys than are set or removed (somebody else deleted some). Callers
  * that see a new epoch put back what they know.
  *
  * Of keys that were removed the log keeps the last 1000; who has not seen up to `floor` may have
@@ -152,8 +152,8 @@ static const char give_back[] =
 	"end\n"
 
 /* An instance is alive for 3 s after its last sign of life. A change up to `floor` may have been
- * dropped from the log, any other was lost. How many keys of the log are neither set nor removed
- * is remembered, so that one epoch is all that it takes to put back those that anybody knows. */
+ * dropped from the log, any other was lost. How many keys the log has too many or too few is
+ * remembered, so that one epoch is all that it takes to put back those that anybody knows. */
 static const char sync[] =
 	SYNC "local now = redis.call('TIME')\n"
 	     "local ms = now[1] * 1000 + math.floor(now[2] / 1000)\n"
@@ -165,8 +165,8 @@ static const char sync[] =
 	     "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
 	     "local last = tonumber(ARGV[8])\n"
 	     "local there = tonumber(redis.call('ZSCORE', log, ARGV[7]) or 0)\n"
-	     "local missing = redis.call('ZCARD', log) - redis.call('HLEN', quotas)\n"
-	     "  - redis.call('ZCARD', removed)\n"
+	     "local missing = math.abs(redis.call('ZCARD', log) - redis.call('HLEN', quotas)\n"
+	     "  - redis.call('ZCARD', removed))\n"
 	     "local known = tonumber(redis.call('HGET', meta, 'missing') or 0)\n"
 	     "if epoch == ARGV[1] then\n"
 	     "  if missing ~= known then redis.call('HSET', meta, 'missing', missing) end\n"
@@ -212,20 +212,21 @@ static const char change[] =
 	     "return {text and 'done' or 'created', version}\n";
 
 /*
- * Put back what is not there, or there in an older version; not what was removed since, as
- * far as Redis or a caller still knows. A removal keeps its number, in the log it has a new
- * one: so it does not undo what was set after it and is put back by another caller. One that the
- * log has dropped is for what came back only. As many as callers have, which is more than the most
- * of one only where callers differ.
+ * Put back what is not there, or there in an older version, or not in the log, by which others
+ * read it; not what was removed since, as far as Redis or a caller still knows. A removal keeps its
+ * number, in the log it has a new one: so it does not undo what was set after it and is put back by
+ * another caller. One that the log has dropped is for what came back only. As many as callers have,
+ * which is more than the most of one only where callers differ.
  */
 static const char restore[] =
 	SYNC "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
 	     "for i = 4, #ARGV, 3 do\n"
 	     "  local key, own, is_removed = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == ''\n"
 	     "  local text = redis.call('HGET', quotas, key)\n"
-	     "  local there = tonumber(text and string.match(text, '^%d+')\n"
-	     "    or redis.call('ZSCORE', removed, key) or 0)\n"
-	     "  if is_removed and not text then there = math.max(there, floor) end\n"
+	     "  local there = text and string.match(text, '^%d+')\n"
+	     "    or redis.call('ZSCORE', removed, key)\n"
+	     "  if there and not redis.call('ZSCORE', log, key) then note(key) end\n"
+	     "  there = tonumber(there or is_removed and floor or 0)\n"
 	     "  if there < own then\n"
 	     "    if is_removed then redis.call('HDEL', quotas, key) end\n"
 	     "    reach(own)\n"
