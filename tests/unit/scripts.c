@@ -13,6 +13,7 @@
 #include "support/random.h"
 #include "support/redis.h"
 #include "support/run.h"
+#include "support/store.h"
 #include "thr_bucket.h"
 
 #define ARGUMENTS 128
@@ -307,12 +308,62 @@ static void no_more_is_given_back_than_was_leased_when_the_clock_goes_back(void 
 	end(&inside);
 }
 
+/* --- RESTORE --- */
+
+#define REMOVALS 1000 /* that the log keeps */
+
+/* Put back a config, or a removal where `quota` is "". */
+static void restore(struct inside *inside, const char *key, unsigned int number, const char *quota)
+{
+	char version[16];
+	const char *word[] = {"EVAL",	 inside->scripts[THR_SCRIPT_RESTORE].text,
+			      "5",	 "meta",
+			      "quotas",	 "log",
+			      "removed", "instances",
+			      "epoch",	 "0",
+			      "epoch",	 key,
+			      version,	 quota};
+	redisReply *reply;
+
+	snprintf(version, sizeof(version), "%u", number);
+	reply = redisCommandArgv(inside->context, ARRAY_SIZE(word), word, NULL);
+	assert_non_null(reply);
+	if (reply->type == REDIS_REPLY_ERROR)
+		fail_msg("%s", reply->str);
+	freeReplyObject(reply);
+}
+
+/* What was dropped for others is older than they are, whenever it was put back. */
+static void a_removal_is_put_back_but_where_one_after_it_was_dropped(void **state)
+{
+	struct inside inside;
+	char key[16];
+
+	(void)state;
+	begin(&inside);
+	for (unsigned int number = 1; number <= REMOVALS; number++) {
+		snprintf(key, sizeof(key), "x%u", number);
+		restore(&inside, key, number, "");
+	}
+	restore(&inside, "a", REMOVALS + 1, "");
+	restore(&inside, "b", REMOVALS + 2, "");
+	restore(&inside, "b", REMOVALS / 2, "500 10 1 local");
+	assert_int_equal(redis_number(&inside.server, "HEXISTS quotas b"), 0);
+	restore(&inside, "x1", 1, "");
+	assert_int_equal(redis_number(&inside.server, "ZCARD log"), 1000);
+	assert_int_equal(redis_number(&inside.server, "ZCARD removed"), 1000);
+	assert_int_equal(redis_number(&inside.server, "EXISTS quotas"), 0);
+	assert_int_equal(redis_number(&inside.server, "ZRANK removed x3"), 0);
+	end(&inside);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takings_are_judged_as_by_the_header_to_the_tick),
 		cmocka_unit_test(what_is_given_back_is_less_by_the_time_since),
 		cmocka_unit_test(no_more_is_given_back_than_was_leased_when_the_clock_goes_back),
+		cmocka_unit_test(a_removal_is_put_back_but_where_one_after_it_was_dropped),
 	};
 
 	return THR_RUN_TESTS(tests, argc, argv);

@@ -333,7 +333,8 @@ static void a_removal_that_was_dropped_stays_so_where_nothing_came_back(void **s
 	expect(&fixture.other, "k", 2);
 	server_do(&fixture.server, "ZREM t:{sync}:log old");
 	server_do(&fixture.server, "ZREM t:{sync}:removed old");
-	snprintf(command, sizeof(command), "HSET t:{sync}:meta floor %llu",
+	snprintf(command, sizeof(command), "HSET t:{sync}:meta floor %llu dropped %llu",
+		 (unsigned long long)removed.quota.version,
 		 (unsigned long long)removed.quota.version);
 	server_do(&fixture.server, command);
 	server_do(&fixture.server, "HDEL t:{sync}:quotas k");

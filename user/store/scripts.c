@@ -109,8 +109,9 @@ static const char give_back[] =
  * or when the log has other keys than are set or removed (somebody else deleted some). Callers
  * that see a new epoch put back what they know.
  *
- * Of keys that were removed the log keeps the last 1000; who has not seen up to `floor` may have
- * missed one, and reads all anew.
+ * Of keys that were removed the log keeps the last 1000: up to `dropped`, by the numbers that
+ * removals keep, it has none. Who has not seen up to `floor`, by those of the log, may have missed
+ * one, and reads all anew.
  *
  * The next version is the time in microseconds, if that is more than one over the last: what
  * Redis forgot is not given again, but in the same microsecond of a clock that went back.
@@ -143,11 +144,12 @@ static const char give_back[] =
 	"local function bury(key, number)\n"                                                       \
 	"  redis.call('ZADD', removed, string.format('%.0f', number), key)\n"                      \
 	"  if redis.call('ZCARD', removed) <= 1000 then return end\n"                              \
-	"  local oldest = redis.call('ZPOPMIN', removed)[1]\n"                                     \
-	"  local dropped = tonumber(redis.call('ZSCORE', log, oldest) or 0)\n"                     \
-	"  redis.call('ZREM', log, oldest)\n"                                                      \
-	"  if dropped > tonumber(redis.call('HGET', meta, 'floor') or 0) then\n"                   \
-	"    redis.call('HSET', meta, 'floor', string.format('%.0f', dropped))\n"                  \
+	"  local oldest = redis.call('ZPOPMIN', removed)\n"                                        \
+	"  local last = tonumber(redis.call('ZSCORE', log, oldest[1]) or 0)\n"                     \
+	"  redis.call('ZREM', log, oldest[1])\n"                                                   \
+	"  redis.call('HSET', meta, 'dropped', oldest[2])\n"                                       \
+	"  if last > tonumber(redis.call('HGET', meta, 'floor') or 0) then\n"                      \
+	"    redis.call('HSET', meta, 'floor', string.format('%.0f', last))\n"                     \
 	"  end\n"                                                                                  \
 	"end\n"
 
@@ -219,14 +221,14 @@ static const char change[] =
  * which is more than the most of one only where callers differ.
  */
 static const char restore[] =
-	SYNC "local floor = tonumber(redis.call('HGET', meta, 'floor') or 0)\n"
-	     "for i = 4, #ARGV, 3 do\n"
+	SYNC "for i = 4, #ARGV, 3 do\n"
 	     "  local key, own, is_removed = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2] == ''\n"
 	     "  local text = redis.call('HGET', quotas, key)\n"
 	     "  local there = text and string.match(text, '^%d+')\n"
 	     "    or redis.call('ZSCORE', removed, key)\n"
 	     "  if there and not redis.call('ZSCORE', log, key) then note(key) end\n"
-	     "  there = tonumber(there or is_removed and floor or 0)\n"
+	     "  if is_removed then there = there or redis.call('HGET', meta, 'dropped') end\n"
+	     "  there = tonumber(there or 0)\n"
 	     "  if there < own then\n"
 	     "    if is_removed then redis.call('HDEL', quotas, key) end\n"
 	     "    reach(own)\n"

@@ -49,7 +49,7 @@ enum thr_script {
 
 /* The keys of what instances tell each other, all in one slot of a cluster. */
 enum thr_sync_key {
-	THR_SYNC_META,	    /* hash: epoch, version, floor, missing */
+	THR_SYNC_META,	    /* hash: epoch, version, floor, dropped, missing */
 	THR_SYNC_QUOTAS,    /* hash: quotas by key */
 	THR_SYNC_LOG,	    /* sorted set: keys by the number of their last change */
 	THR_SYNC_REMOVED,   /* those of the log that have no quota any more */
