@@ -12,8 +12,8 @@
 
 #define GIVE_UP_MS 1000
 
-static struct thr_stream events = {.fd = STDERR_FILENO};
-static struct thr_stream requests = {.fd = STDOUT_FILENO, .delay_ms = THR_STREAM_DELAY_MS};
+static struct thr_log_stream events = {.fd = STDERR_FILENO};
+static struct thr_log_stream requests = {.fd = STDOUT_FILENO, .delay_ms = THR_LOG_STREAM_DELAY_MS};
 
 void thr_log(enum thr_log_level level, const char *format, ...)
 {
@@ -25,28 +25,28 @@ void thr_log(enum thr_log_level level, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(message, sizeof(message), format, arguments);
 	va_end(arguments);
-	line = thr_stream_reserve(&events, THR_EVENT_MAX);
+	line = thr_log_stream_reserve(&events, THR_EVENT_MAX);
 	if (line)
-		thr_stream_commit(&events, thr_event_format(line, level, message));
+		thr_log_stream_commit(&events, thr_event_format(line, level, message));
 }
 
 char *thr_log_reserve(size_t size)
 {
-	return thr_stream_reserve(&requests, size);
+	return thr_log_stream_reserve(&requests, size);
 }
 
 void thr_log_commit(size_t length)
 {
-	thr_stream_commit(&requests, length);
+	thr_log_stream_commit(&requests, length);
 }
 
 int thr_log_start(void)
 {
-	int r = thr_stream_start(&events);
+	int r = thr_log_stream_start(&events);
 
 	if (r < 0)
 		return r;
-	r = thr_stream_start(&requests);
+	r = thr_log_stream_start(&requests);
 	if (r < 0)
 		thr_log_stop(GIVE_UP_MS);
 	return r;
@@ -54,8 +54,8 @@ int thr_log_start(void)
 
 int thr_log_turn(uint64_t now_ms)
 {
-	int of_events = thr_stream_turn(&events, now_ms);
-	int of_requests = thr_stream_turn(&requests, now_ms);
+	int of_events = thr_log_stream_turn(&events, now_ms);
+	int of_requests = thr_log_stream_turn(&requests, now_ms);
 
 	if (of_events < 0 || of_requests < 0)
 		return of_events < 0 ? of_requests : of_events;
@@ -64,8 +64,8 @@ int thr_log_turn(uint64_t now_ms)
 
 void thr_log_forget(void)
 {
-	thr_stream_forget(&requests);
-	thr_stream_forget(&events);
+	thr_log_stream_forget(&requests);
+	thr_log_stream_forget(&events);
 }
 
 void thr_log_stop(unsigned int wait_ms)
@@ -74,8 +74,8 @@ void thr_log_stop(unsigned int wait_ms)
 	const struct timespec deadline = {.tv_sec = (time_t)(end_ns / THR_NS_PER_S),
 					  .tv_nsec = (long)(end_ns % THR_NS_PER_S)};
 
-	thr_stream_end(&requests);
-	thr_stream_end(&events);
-	thr_stream_join(&requests, &deadline);
-	thr_stream_join(&events, &deadline);
+	thr_log_stream_end(&requests);
+	thr_log_stream_end(&events);
+	thr_log_stream_join(&requests, &deadline);
+	thr_log_stream_join(&events, &deadline);
 }

@@ -71,7 +71,7 @@ static size_t write_all(int fd, const char *at, size_t size)
 
 /* Say how many lines could not be written. Returns false when this one cannot be
  * either. */
-static bool tell_failed(struct thr_stream *stream)
+static bool tell_failed(struct thr_log_stream *stream)
 {
 	char message[96], line[THR_EVENT_MAX + 1] = "\n";
 	size_t length, skip = !stream->torn; /* the line end that a torn line lacks */
@@ -90,7 +90,7 @@ static bool tell_failed(struct thr_stream *stream)
 
 /* Whole lines. Those that cannot be written are counted, and told before the next that
  * can. */
-static void write_lines(struct thr_stream *stream, const char *at, size_t size)
+static void write_lines(struct thr_log_stream *stream, const char *at, size_t size)
 {
 	size_t done = tell_failed(stream) ? write_all(stream->fd, at, size) : 0;
 
@@ -118,7 +118,7 @@ static size_t piece_of(const char *at, size_t size)
 
 /* --- the threads --- */
 
-static void drain(struct thr_stream *stream)
+static void drain(struct thr_log_stream *stream)
 {
 	uint32_t end = __atomic_load_n(&stream->published, __ATOMIC_ACQUIRE);
 	uint32_t tail = stream->tail;
@@ -149,7 +149,7 @@ static void unshare_descriptors(int fd)
 
 static void *write_stream(void *argument)
 {
-	struct thr_stream *stream = argument;
+	struct thr_log_stream *stream = argument;
 	bool stopping;
 
 	unshare_descriptors(stream->fd);
@@ -187,7 +187,7 @@ static int map_ring(char **ret_ring)
 	return 0;
 }
 
-static int start_thread(struct thr_stream *stream)
+static int start_thread(struct thr_log_stream *stream)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -206,7 +206,7 @@ static int start_thread(struct thr_stream *stream)
 	return -code;
 }
 
-int thr_stream_start(struct thr_stream *stream)
+int thr_log_stream_start(struct thr_log_stream *stream)
 {
 	struct stat about;
 	int r;
@@ -234,7 +234,7 @@ int thr_stream_start(struct thr_stream *stream)
 
 /* --- the loop's side --- */
 
-static void hand_over(struct thr_stream *stream)
+static void hand_over(struct thr_log_stream *stream)
 {
 	stream->due_ms = 0;
 	stream->handed = stream->head;
@@ -243,7 +243,7 @@ static void hand_over(struct thr_stream *stream)
 }
 
 /* Room for a line, or NULL. */
-static char *room_for(struct thr_stream *stream, size_t size)
+static char *room_for(struct thr_log_stream *stream, size_t size)
 {
 	uint32_t used = stream->head - __atomic_load_n(&stream->tail, __ATOMIC_ACQUIRE);
 
@@ -252,7 +252,7 @@ static char *room_for(struct thr_stream *stream, size_t size)
 	return RING_BYTES - used >= size ? stream->ring + stream->head % RING_BYTES : NULL;
 }
 
-void thr_stream_commit(struct thr_stream *stream, size_t length)
+void thr_log_stream_commit(struct thr_log_stream *stream, size_t length)
 {
 	if (!stream->ring) {
 		write_lines(stream, direct, length);
@@ -265,7 +265,7 @@ void thr_stream_commit(struct thr_stream *stream, size_t length)
 
 /* Say how many lines were lost, as soon as there is room for that and for a line of
  * `size` bytes behind it. Returns false when there is not. */
-static bool tell_lost(struct thr_stream *stream, size_t size)
+static bool tell_lost(struct thr_log_stream *stream, size_t size)
 {
 	char message[96], *line;
 
@@ -277,11 +277,11 @@ static bool tell_lost(struct thr_stream *stream, size_t size)
 	snprintf(message, sizeof(message), "%llu log lines lost here: they were not read in time",
 		 (unsigned long long)stream->lost);
 	stream->lost = 0;
-	thr_stream_commit(stream, thr_event_format(line, THR_LOG_WARNING, message));
+	thr_log_stream_commit(stream, thr_event_format(line, THR_LOG_WARNING, message));
 	return true;
 }
 
-char *thr_stream_reserve(struct thr_stream *stream, size_t size)
+char *thr_log_stream_reserve(struct thr_log_stream *stream, size_t size)
 {
 	char *line = NULL;
 
@@ -295,12 +295,12 @@ char *thr_stream_reserve(struct thr_stream *stream, size_t size)
 
 /* --- turn, end --- */
 
-int thr_stream_turn(struct thr_stream *stream, uint64_t now_ms)
+int thr_log_stream_turn(struct thr_log_stream *stream, uint64_t now_ms)
 {
 	if (!stream->ring)
 		return -1;
 	if (!tell_lost(stream, 0))
-		return THR_STREAM_DELAY_MS;
+		return THR_LOG_STREAM_DELAY_MS;
 	if (stream->head == stream->handed)
 		return -1;
 	if (!stream->due_ms)
@@ -311,7 +311,7 @@ int thr_stream_turn(struct thr_stream *stream, uint64_t now_ms)
 	return -1;
 }
 
-void thr_stream_end(struct thr_stream *stream)
+void thr_log_stream_end(struct thr_log_stream *stream)
 {
 	if (!stream->ring)
 		return;
@@ -321,7 +321,7 @@ void thr_stream_end(struct thr_stream *stream)
 	sem_post(&stream->posted);
 }
 
-void thr_stream_join(struct thr_stream *stream, const struct timespec *deadline)
+void thr_log_stream_join(struct thr_log_stream *stream, const struct timespec *deadline)
 {
 	if (!stream->ring || pthread_clockjoin_np(stream->thread, NULL, CLOCK_MONOTONIC, deadline))
 		return;
@@ -331,7 +331,7 @@ void thr_stream_join(struct thr_stream *stream, const struct timespec *deadline)
 	stream->ring = NULL;
 }
 
-void thr_stream_forget(struct thr_stream *stream)
+void thr_log_stream_forget(struct thr_log_stream *stream)
 {
 	if (stream->ring)
 		munmap(stream->ring, 2 * RING_BYTES);

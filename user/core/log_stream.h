@@ -14,10 +14,10 @@
 #include <stdint.h>
 #include <time.h>
 
-#define THR_STREAM_DELAY_MS 100 /* what a line may wait for others; see delay_ms */
+#define THR_LOG_STREAM_DELAY_MS 100 /* what a line may wait for others; see delay_ms */
 
 /* The first two are the caller's to set; zero elsewhere. */
-struct thr_stream {
+struct thr_log_stream {
 	int fd;
 	unsigned int delay_ms; /* from the turn that sees a line to handing it over */
 
@@ -43,24 +43,24 @@ struct thr_stream {
 
 /* Start the thread. Returns 0 or a negative errno: -EALREADY. Until then lines are written
  * at once. */
-int thr_stream_start(struct thr_stream *stream);
+int thr_log_stream_start(struct thr_log_stream *stream);
 
 /* Room for a line of at most `size` bytes (<= 16 KiB), to be committed with its length; NULL
  * when there is none: the line is counted as lost, and told of when there is. */
-char *thr_stream_reserve(struct thr_stream *stream, size_t size);
-void thr_stream_commit(struct thr_stream *stream, size_t length);
+char *thr_log_stream_reserve(struct thr_log_stream *stream, size_t size);
+void thr_log_stream_commit(struct thr_log_stream *stream, size_t length);
 
 /* Hand over what is due at `now_ms`. Returns the milliseconds until the stream wants its
  * next turn, or -1. */
-int thr_stream_turn(struct thr_stream *stream, uint64_t now_ms);
+int thr_log_stream_turn(struct thr_log_stream *stream, uint64_t now_ms);
 
 /* Hand over what is left and have the thread end when that is written; then wait for it.
  * One that does not end in time hangs in a write: it and its ring are left to the end of the
  * process, and further lines are lost. */
-void thr_stream_end(struct thr_stream *stream);
-void thr_stream_join(struct thr_stream *stream, const struct timespec *deadline);
+void thr_log_stream_end(struct thr_log_stream *stream);
+void thr_log_stream_join(struct thr_log_stream *stream, const struct timespec *deadline);
 
-/* In a child of fork(), which has no such thread: as before thr_stream_start(). */
-void thr_stream_forget(struct thr_stream *stream);
+/* In a child of fork(), which has no such thread: as before thr_log_stream_start(). */
+void thr_log_stream_forget(struct thr_log_stream *stream);
 
 #endif
