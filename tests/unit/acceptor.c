@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -32,7 +34,19 @@ static struct {
 	size_t accepts, fulls;
 	int clients[PLACES];
 	size_t client_count;
+	unsigned int watches_that_fail; /* the next ones */
 } ours;
+
+/* In the place of libc's. */
+int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (operation == EPOLL_CTL_ADD && ours.watches_that_fail) {
+		ours.watches_that_fail--;
+		errno = ENOMEM;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
+}
 
 static void on_accept(struct thr_acceptor *acceptor, int fd, const struct thr_address *peer)
 {
@@ -256,6 +270,24 @@ static void a_listener_that_comes_meanwhile_waits_too(void **state)
 	turn_until(2);
 }
 
+static void what_cannot_be_watched_again_is_tried_again(void **state)
+{
+	(void)state;
+	for (unsigned int slot = 0; slot < SLOTS; slot++)
+		listen_at(slot, slot);
+	ours.acceptor.max = 1;
+	come(0);
+	come(0);
+	turn_until(1);
+	turn();
+	assert_int_equal(ours.fulls, 1);
+	come(1);
+	come(2);
+	ours.acceptor.max = PLACES;
+	ours.watches_that_fail = SLOTS;
+	turn_until(4);
+}
+
 static void without_descriptors_new_ones_wait(void **state)
 {
 	struct rlimit before, none;
@@ -321,6 +353,7 @@ int main(int argc, char **argv)
 		ACCEPTOR_TEST(none_goes_for_nobody),
 		ACCEPTOR_TEST(when_all_are_in_use_new_ones_wait),
 		ACCEPTOR_TEST(a_listener_that_comes_meanwhile_waits_too),
+		ACCEPTOR_TEST(what_cannot_be_watched_again_is_tried_again),
 		ACCEPTOR_TEST(without_descriptors_new_ones_wait),
 		ACCEPTOR_TEST(a_listener_that_is_shut_costs_no_time),
 		ACCEPTOR_TEST(after_the_stop_nobody_is_accepted),

@@ -29,9 +29,15 @@ static void on_retry(struct thr_timer *timer)
 	struct thr_acceptor *acceptor = THR_CONTAINER(timer, struct thr_acceptor, retry);
 
 	acceptor->accepting = true;
-	for (unsigned int i = 0; i < acceptor->slots; i++)
-		if (acceptor->listeners[i].io.fd >= 0)
-			thr_loop_watch_level(acceptor->loop, &acceptor->listeners[i].io, EPOLLIN);
+	for (unsigned int i = 0; i < acceptor->slots; i++) {
+		struct thr_io *io = &acceptor->listeners[i].io;
+
+		/* The kernel may still be short of what watching takes. */
+		if (io->fd >= 0 && thr_loop_watch_level(acceptor->loop, io, EPOLLIN) < 0) {
+			pause_accepting(acceptor);
+			return;
+		}
+	}
 }
 
 /* The connection that has been idle for longest, of the next ones in a row: what ordering all
