@@ -3,7 +3,7 @@
  * The check API of one worker, on api.listen: POST /check, /config, /config/{key},
  * /health, /ready, /metrics. Composed by the daemon, like the proxy, and on the same loop.
  *
- *   api.c         listeners, configuration, drain
+ *   api.c         connections, configuration, drain
  *   client.c      a client's connection: bytes to requests, answers to bytes
  *   body.c        the body of a request
  *   dispatch.c    paths and methods       access.c      who may ask, and how often

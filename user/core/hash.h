@@ -24,8 +24,8 @@ struct thr_hash thr_hash(const struct thr_hash_key *key, const void *bytes, size
 /* A secret made of another one, for what `name` says alone. */
 struct thr_hash_key thr_hash_scope(const struct thr_hash_key *secret, const char *name);
 
-/* What is, as it is in the scope: as unlike it, and what it is in other scopes, as their secrets
- * are, and hashed as well as it was. */
+/* The hash of a thing as it is in a scope: it differs from the thing's own, and from that in
+ * other scopes, as their secrets do, and is spread no better than `what` was. */
 static inline struct thr_hash thr_hash_in(const struct thr_hash_key *scope, struct thr_hash what)
 {
 	return (struct thr_hash){{what.word[0] ^ scope->word[0], what.word[1] ^ scope->word[1]}};
