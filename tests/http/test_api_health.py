@@ -99,17 +99,28 @@ def expect_no_default_file():
         raise Skip("there is an /etc/xdp-throttle.yaml, which is used")
 
 
-def test_environment_alone_makes_an_api():
+def serve_by_the_environment(**environment):
     expect_no_default_file()
     config = configuration([], api=api_section())
-    daemon = Daemon(config, prefix=WITHOUT_A_FILE, environment={
+    return Daemon(config, prefix=WITHOUT_A_FILE, environment={
         "XDP_THROTTLE_API_LISTEN": config["api"]["listen"],
         "XDP_THROTTLE_STORE_MEMORY_STATE_FILE": config["store"]["memory"]["state_file"],
         "XDP_THROTTLE_SERVER_WORKERS": "1",
-    })
+    } | environment)
+
+
+def test_environment_alone_makes_an_api():
+    daemon = serve_by_the_environment()
 
     expect("allowed", Api(daemon).check("a")["allowed"], True)
     expect_match("log", daemon.log.text(), "configuration of the environment alone")
+
+
+def test_warnings_name_the_environment_where_there_is_no_file():
+    daemon = serve_by_the_environment(XDP_THROTTLE_RATE_LIMIT_REQUESTS_PER_SECOND="5")
+
+    expect_match("log", daemon.log.text(), r"master: environment: rate_limit is for .* routes")
+    expect("a file is spoken of", "/dev/null" in daemon.log.text(), False)
 
 
 def test_environment_without_an_api_needs_a_file():

@@ -176,11 +176,6 @@ static int prepare(struct thr_master *master)
 	return r ? r : thr_changes_open(master, config, master->error);
 }
 
-static const char *describe_source(const struct thr_master *master)
-{
-	return strcmp(master->path, THR_DAEMON_NO_FILE) ? master->path : "of the environment alone";
-}
-
 /* With the packet layer on, which stays when this ends as it should. */
 static int serve(struct thr_master *master)
 {
@@ -199,7 +194,8 @@ static int serve(struct thr_master *master)
 		thr_log(THR_LOG_WARNING,
 			"this build has a sanitizer: system calls of workers are not filtered");
 	thr_log(THR_LOG_INFO, "starting: version %s, configuration %s, workers: %u", THR_VERSION,
-		describe_source(master), master->worker_count);
+		thr_master_has_file(master) ? master->path : "of the environment alone",
+		master->worker_count);
 	master->facts.start_ns = master->facts.last_good_ns = thr_clock_wall_ns();
 	master->facts.last_good = true;
 	r = thr_master_run(master);

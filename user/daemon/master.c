@@ -25,6 +25,7 @@
 #include "core/clock.h"
 #include "core/duration.h"
 #include "core/log.h"
+#include "daemon/daemon.h"
 #include "daemon/listener.h"
 #include "daemon/message.h"
 #include "daemon/notify.h"
@@ -108,6 +109,11 @@ static uint64_t count_cpu_ns(const struct thr_master *master)
 		if (master->slots[i].pid && !clock_getcpuclockid(master->slots[i].pid, &clock))
 			sum += thr_clock_read_ns(clock);
 	return sum;
+}
+
+bool thr_master_has_file(const struct thr_master *master)
+{
+	return strcmp(master->path, THR_DAEMON_NO_FILE) != 0;
 }
 
 void thr_master_publish(struct thr_master *master)

@@ -109,6 +109,9 @@ struct thr_master {
 	struct thr_error *error;
 };
 
+/* Whether a file says something, and not the environment alone. */
+bool thr_master_has_file(const struct thr_master *master);
+
 /* Put what has become of it where workers read it. */
 void thr_master_publish(struct thr_master *master);
 

@@ -40,14 +40,15 @@
 #define LOCK_PAUSE_MS 100
 #define LOCK_TRIES 10
 
-static void log_warning(const char *path, const char *text)
+static void log_warning(const char *source, const char *text)
 {
-	thr_log(THR_LOG_WARNING, "%s: %s", path, text);
+	thr_log(THR_LOG_WARNING, "%s: %s", source, text);
 }
 
 void thr_reload_warn(const struct thr_master *master, const struct thr_config *config)
 {
-	thr_config_warn(config, master->path, log_warning);
+	thr_config_warn(config, thr_master_has_file(master) ? master->path : "environment",
+			log_warning);
 	thr_changes_warn(master, config);
 }
 
