@@ -174,6 +174,10 @@ static void a_file_that_cannot_be_read_is_named(void **state)
 	assert_string_equal(fixture->error.text, expected);
 	assert_int_equal(mkdir(fixture->path, 0700), 0);
 	assert_int_equal(hand_on(fixture), -EINVAL);
+	snprintf(expected, sizeof(expected),
+		 "%s: cannot be read: it is no regular file: set another api.token_file",
+		 fixture->path);
+	assert_string_equal(fixture->error.text, expected);
 	assert_int_equal(rmdir(fixture->path), 0);
 	assert_int_equal(mkfifo(fixture->path, 0600), 0);
 	assert_int_equal(hand_on(fixture), -EINVAL);

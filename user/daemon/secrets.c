@@ -49,12 +49,19 @@ struct file {
 };
 
 /* By the key that names it, which is what a reader of the message can change. */
-static int fail_read(const struct file *file, int code, const char *why, struct thr_error *error)
+static int fail_read(const struct file *file, int code, struct thr_error *error)
 {
 	return thr_fail(error, code,
 			"%s: cannot be read: %s: let the user who starts this read it, or set "
 			"another %s",
-			file->path, why, file->key);
+			file->path, strerror(code), file->key);
+}
+
+/* Whoever reads it. */
+static int fail_kind(const struct file *file, int code, const char *why, struct thr_error *error)
+{
+	return thr_fail(error, code, "%s: cannot be read: %s: set another %s", file->path, why,
+			file->key);
 }
 
 /* The whole of a small file, NUL-terminated, without NUL in it. */
@@ -97,16 +104,16 @@ static int read_text(const struct file *file, char **ret_text, struct thr_error 
 	int r;
 
 	if (fd < 0 || fstat(fd, &status))
-		return fail_read(file, errno, strerror(errno), error);
+		return fail_read(file, errno, error);
 	if (!S_ISREG(status.st_mode))
-		return fail_read(file, EINVAL, "it is no regular file", error);
+		return fail_kind(file, EINVAL, "it is no regular file", error);
 	r = read_file(fd, ret_text);
 	if (r == -EFBIG)
-		return fail_read(file, EFBIG, "it is over 1 MiB", error);
+		return fail_kind(file, EFBIG, "it is over 1 MiB", error);
 	if (r == -EILSEQ)
-		return fail_read(file, EINVAL, "it is no text", error);
+		return fail_kind(file, EINVAL, "it is no text", error);
 	if (r)
-		return fail_read(file, -r, strerror(-r), error);
+		return fail_read(file, -r, error);
 	if (file->secret && status.st_mode & (S_IRGRP | S_IROTH))
 		thr_log(THR_LOG_WARNING,
 			"%s: others than its owner can read the %s: 'chmod 600' it", file->path,
