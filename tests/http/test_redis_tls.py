@@ -259,13 +259,30 @@ def test_password_in_a_file():
     expect_served(store(redis, password_file=str(file)), redis)
 
 
-@cases({"others": (0o644, True), "its_owner": (0o600, False)})
+READERS = {"others": (0o644, True), "its_owner": (0o600, False)}
+
+
+@cases(READERS)
 def test_password_file_is_warned_of_where_it_can_be_read_by(mode, is_warned):
     file = new_directory() / "password"
     file.write_text("of-the-file")
     file.chmod(mode)
 
     daemon = serve(store=store("redis://127.0.0.1:1", password_file=str(file)))
+
+    expect("warned", f"{file}: others than its owner can read" in daemon.log.text(), is_warned)
+
+
+@cases(READERS)
+def test_key_of_a_certificate_is_warned_of_where_it_can_be_read_by(mode, is_warned):
+    certificates = the_certificates()
+    file = new_directory() / "key"
+    with open(certificates.client_key, encoding="ascii") as key:
+        file.write_text(key.read())
+    file.chmod(mode)
+
+    daemon = serve(store=store("rediss://127.0.0.1:1", cert_file=certificates.client_cert,
+                               key_file=str(file)))
 
     expect("warned", f"{file}: others than its owner can read" in daemon.log.text(), is_warned)
 

@@ -180,7 +180,7 @@ static int read_texts(const struct thr_redis_config *redis, char **texts, struct
 		[PASSWORD] = {"store.redis.password_file", redis->password_file, "password"},
 		[CA] = {"store.redis.ca_file", redis->ca_file, NULL},
 		[CERTIFICATE] = {"store.redis.cert_file", redis->cert_file, NULL},
-		[KEY] = {"store.redis.key_file", redis->key_file, NULL},
+		[KEY] = {"store.redis.key_file", redis->key_file, "key"},
 	};
 
 	for (int i = 0; i < TEXTS; i++) {

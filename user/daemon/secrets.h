@@ -27,11 +27,11 @@ struct thr_secrets {
 
 /*
  * Read what `config` names into a memfd. A token or password is the file's content without
- * line ends after it; a token has at least 16 bytes and a password one, and either is warned
- * about when others than the file's owner can read it. Certificates and keys are such that a store
- * can be made of them: what is wrong with them is found here and not by every worker. Returns 0, or
- * a negative errno with "FILE: cannot be read: ... another KEY" or "FILE: KEY: ...", by its key in
- * the configuration.
+ * line ends after it; a token has at least 16 bytes and a password one. These, and the key of a
+ * certificate, are warned about when others than the file's owner can read them. Certificates and
+ * keys are such that a store can be made of them: what is wrong with them is found here and not by
+ * every worker. Returns 0, or a negative errno with "FILE: cannot be read: ... another KEY" or
+ * "FILE: KEY: ...", by its key in the configuration.
  */
 int thr_secrets_read(const struct thr_config *config, int *ret_fd, struct thr_error *error);
 
