@@ -119,6 +119,12 @@ struct entries {
 	struct thr_source *sources;
 };
 
+static void cleanup_entries(struct entries *entries)
+{
+	free(entries->keys);
+	free(entries->sources);
+}
+
 /* A prefix that holds the one at hand, and what is in force in it. */
 struct enclosing {
 	const struct thr_prefix *prefix;
@@ -240,12 +246,12 @@ static int insert_entries(const struct thr_writer *writer, const struct entries 
 int thr_sources_write(struct thr_writer *writer, struct thr_error *error)
 {
 	size_t count = writer->tables->source_count;
-	AUTO_FREE struct thr_source_key *keys = calloc(count + 1, sizeof(*keys));
-	AUTO_FREE struct thr_source *sources = calloc(count + 1, sizeof(*sources));
-	const struct entries entries = {keys, sources};
+	CLEANUP(cleanup_entries) struct entries entries = {};
 	int result;
 
-	if (!keys || !sources)
+	entries.keys = calloc(count + 1, sizeof(*entries.keys));
+	entries.sources = calloc(count + 1, sizeof(*entries.sources));
+	if (!entries.keys || !entries.sources)
 		return thr_fail(error, ENOMEM, "out of memory for %zu sources", count);
 	memset(summary_of(writer), 0, THR_SUMMARY_WORDS * sizeof(uint64_t));
 	result = make_entries(writer, &entries, error);
