@@ -161,7 +161,7 @@ static int digest_token(const char *path, struct head *head, struct thr_error *e
 	CLEANUP(cleanup_wipe) char *token = NULL;
 	int r = read_text(&file, &token, error);
 
-	if (r)
+	if (!token)
 		return r;
 	cut_line_end(token);
 	r = check_token(path, token, error);
