@@ -77,7 +77,8 @@ int thr_quota_make(uint64_t capacity, double refill_per_s, enum thr_on_error on_
 	case 0:
 		break;
 	case -EINVAL:
-		*ret_why = "write a refill_per_second of at least 0.0001, one token in 10,000 s";
+		*ret_why =
+			"write a refill_per_second over 0, of at least 0.0001: a token in 10,000 s";
 		return -ERANGE;
 	case -EDOM:
 		*ret_why = "write a refill_per_second below 1e15, by which the capacity takes at "
