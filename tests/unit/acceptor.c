@@ -251,16 +251,22 @@ static void when_all_are_in_use_new_ones_wait(void **state)
 	assert_int_equal(ours.acceptor.count, 2);
 }
 
-static void a_listener_that_comes_meanwhile_waits_too(void **state)
+/* One connection is in use, as many as there may be, and one more waits. */
+static void given_no_room(void)
 {
-	(void)state;
-	listen_at(0, 0);
 	ours.acceptor.max = 1;
 	come(0);
 	come(0);
 	turn_until(1);
 	turn();
 	assert_int_equal(ours.fulls, 1);
+}
+
+static void a_listener_that_comes_meanwhile_waits_too(void **state)
+{
+	(void)state;
+	listen_at(0, 0);
+	given_no_room();
 	listen_at(1, 1);
 	thr_acceptor_unlisten(&ours.acceptor, 0);
 	ours.acceptor.max = 2;
@@ -275,12 +281,7 @@ static void what_cannot_be_watched_again_is_tried_again(void **state)
 	(void)state;
 	for (unsigned int slot = 0; slot < SLOTS; slot++)
 		listen_at(slot, slot);
-	ours.acceptor.max = 1;
-	come(0);
-	come(0);
-	turn_until(1);
-	turn();
-	assert_int_equal(ours.fulls, 1);
+	given_no_room();
 	come(1);
 	come(2);
 	ours.acceptor.max = PLACES;
@@ -324,12 +325,7 @@ static void after_the_stop_nobody_is_accepted(void **state)
 {
 	(void)state;
 	listen_at(0, 0);
-	ours.acceptor.max = 1;
-	come(0);
-	come(0);
-	turn_until(1);
-	turn();
-	assert_int_equal(ours.fulls, 1);
+	given_no_room();
 	thr_acceptor_stop(&ours.acceptor);
 	assert_int_equal(connect_to(0), -ECONNREFUSED);
 	listen_at(1, 1);

@@ -279,23 +279,13 @@ static void assert_batch(struct server *server, size_t count, unsigned int statu
 	free(body);
 }
 
-/* Over a Unix socket, whose buffers have a size: less than that of an answer. */
 static void large_answers_that_are_not_read_are_bounded_by_their_number(void **state)
 {
 	struct server *server = *state;
 	struct reply *reply = calloc(1, sizeof(*reply));
-	int fd[64];
+	int fd[LARGE_ANSWERS];
 
-	server_listen(server, AF_UNIX);
-	server->samples = 10000;
-	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
-		fd[i] = client_connect(server);
-		client_put(server, fd[i], GET("/metrics"), sizeof(GET("/metrics")) - 1);
-	}
-	for (int turns = 0; server->counts.responses[2] < ARRAY_SIZE(fd); turns++) {
-		assert_true(turns < TURNS_MAX);
-		server_turn(server);
-	}
+	leave_large_answers(server, fd);
 	assert_ask(server, GET("/metrics"), 503, "Retry-After: 1");
 	/* Before anything is taken. */
 	assert_batch(server, 1000, 503);

@@ -272,22 +272,13 @@ static void a_large_page_is_refused_while_too_many_answers_are_held(void **state
 {
 	struct server *server = *state;
 	char key[16];
-	int fd[64];
+	int fd[LARGE_ANSWERS];
 
 	for (uint64_t i = 1; i <= PAGE_MAX; i++) {
 		snprintf(key, sizeof(key), "%d", (int)i);
 		set_text(server, key, i);
 	}
-	server_listen(server, AF_UNIX);
-	server->samples = 10000;
-	for (size_t i = 0; i < ARRAY_SIZE(fd); i++) {
-		fd[i] = client_connect(server);
-		client_put(server, fd[i], GET("/metrics"), sizeof(GET("/metrics")) - 1);
-	}
-	for (int turns = 0; server->counts.responses[2] < ARRAY_SIZE(fd); turns++) {
-		assert_true(turns < TURNS_MAX);
-		server_turn(server);
-	}
+	leave_large_answers(server, fd);
 	assert_ask(server, GET("/config"), 503, "Retry-After: 1");
 	assert_ask(server, GET("/config?from=900"), 200, "\"key\":\"900\"");
 	for (size_t i = 0; i < ARRAY_SIZE(fd); i++)

@@ -378,4 +378,22 @@ static inline void assert_ask_json(struct server *server, const char *line, cons
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
+#define LARGE_ANSWERS 64 /* as many as there may be */
+
+/* As many clients have an answer and do not read it: over a Unix socket, whose buffers have a
+ * size, less than that of an answer. The descriptors are the caller's to close. */
+static inline void leave_large_answers(struct server *server, int fd[static LARGE_ANSWERS])
+{
+	server_listen(server, AF_UNIX);
+	server->samples = 10000;
+	for (size_t i = 0; i < LARGE_ANSWERS; i++) {
+		fd[i] = client_connect(server);
+		client_put(server, fd[i], GET("/metrics"), sizeof(GET("/metrics")) - 1);
+	}
+	for (int turns = 0; server->counts.responses[2] < LARGE_ANSWERS; turns++) {
+		assert_true(turns < TURNS_MAX);
+		server_turn(server);
+	}
+}
+
 #endif
